@@ -1,0 +1,1 @@
+"""Tables and every SQL statement; `database.py` is the only door to them."""

@@ -1,0 +1,115 @@
+"""What each source last said of a person: one row per (provider, external id), the ground `users` is derived from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.tables import identities as t
+
+LONGEST_LIST = 500  # parameters of one IN: under SQLite's oldest limit of 999
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One row. `version` sorts as text; a newer statement of the same source compares greater."""
+
+    provider: str
+    external_id: str
+    email: str | None
+    email_verified: bool
+    version: str
+    data: dict[str, Any]
+    deleted_at: int | None = None
+    user_id: int | None = None
+
+    @property
+    def ref(self) -> tuple[str, str]:
+        return self.provider, self.external_id
+
+    @property
+    def live(self) -> bool:
+        return self.deleted_at is None
+
+
+COLUMNS = (
+    t.c.provider,
+    t.c.external_id,
+    t.c.email,
+    t.c.email_verified,
+    t.c.version,
+    t.c.data,
+    t.c.deleted_at,
+    t.c.user_id,
+)
+ONE = select(*COLUMNS).where(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
+CLAIMING = select(*COLUMNS).where(t.c.email.in_(bindparam("emails", expanding=True)))
+OF_USER = select(*COLUMNS).where(t.c.user_id == bindparam("user_id"))
+OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)
+PUT = insert(t)
+PUT = PUT.on_conflict_do_update(
+    index_elements=[t.c.provider, t.c.external_id],
+    set_={name: PUT.excluded[name] for name in ("user_id", "email", "email_verified", "version", "data", "deleted_at")},
+)
+LINK = (
+    update(t)
+    .where(t.c.provider == bindparam("of_provider"), t.c.external_id == bindparam("of_external_id"))
+    .values(user_id=bindparam("to_user_id"))
+)
+DROP = t.delete().where(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
+
+
+def get(tx: Connection, provider: str, external_id: str) -> Identity | None:
+    row = tx.execute(ONE, {"provider": provider, "external_id": external_id}).first()
+    return Identity(*row) if row else None
+
+
+def claiming(tx: Connection, emails: Iterable[str]) -> list[Identity]:
+    """Every identity that carries one of these addresses (or, for a tombstone, its trace)."""
+    wanted = sorted(emails)
+    return [
+        Identity(*row)
+        for start in range(0, len(wanted), LONGEST_LIST)
+        for row in tx.execute(CLAIMING, {"emails": wanted[start : start + LONGEST_LIST]})
+    ]
+
+
+def of_user(tx: Connection, user_id: int) -> list[Identity]:
+    return [Identity(*row) for row in tx.execute(OF_USER, {"user_id": user_id})]
+
+
+def of_provider(tx: Connection, provider: str) -> list[Identity]:
+    return [Identity(*row) for row in tx.execute(OF_PROVIDER, {"provider": provider})]
+
+
+def put(tx: Connection, identity: Identity) -> None:
+    """Store the whole row; the caller has made sure that it is the newest."""
+    tx.execute(
+        PUT,
+        {
+            "provider": identity.provider,
+            "external_id": identity.external_id,
+            "email": identity.email,
+            "email_verified": identity.email_verified,
+            "version": identity.version,
+            "data": identity.data,
+            "deleted_at": identity.deleted_at,
+            "user_id": identity.user_id,
+        },
+    )
+
+
+def link(tx: Connection, ref: tuple[str, str], user_id: int | None) -> None:
+    tx.execute(LINK, {"of_provider": ref[0], "of_external_id": ref[1], "to_user_id": user_id})
+
+
+def drop(tx: Connection, ref: tuple[str, str]) -> None:
+    tx.execute(DROP, {"provider": ref[0], "external_id": ref[1]})
+
+
+def trace(email: str) -> str:
+    """What a tombstone keeps of its address: enough to know it again, not to read it."""
+    return "sha256:" + sha256(email.encode()).hexdigest()

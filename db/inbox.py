@@ -1,0 +1,189 @@
+"""The inbox: every event that was accepted, its raw bytes, and what became of it.
+
+States: `applied`; `ignored` (nothing to do for it); `stale` (a newer one was here first); `waiting` (for
+the person it speaks of); `failed` (kept, tried again by us).
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.tables import webhook_events as t
+
+RETRY_AFTER_MS = (5_000, 30_000, 300_000)  # after the first three failures; then RETRY_EVERY_MS
+RETRY_EVERY_MS = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as it lies in the inbox, ready to be run again."""
+
+    id: int
+    source: str
+    event_id: str
+    body: bytes
+    attempts: int
+
+
+STORED = (t.c.id, t.c.source, t.c.event_id, t.c.body, t.c.attempts)
+ADD = insert(t).on_conflict_do_nothing(index_elements=[t.c.source, t.c.event_id])
+BECOME = (
+    update(t)
+    .where(t.c.source == bindparam("of_source"), t.c.event_id == bindparam("of_event_id"))
+    .values(
+        status=bindparam("status"),
+        waiting_for=bindparam("waiting_for"),
+        error=bindparam("error"),
+        available_at=null(),
+    )
+)
+FAIL = (
+    update(t)
+    .where(t.c.id == bindparam("of_id"))
+    .values(
+        status="failed",
+        error=bindparam("error"),
+        attempts=bindparam("attempts"),
+        available_at=bindparam("available_at"),
+        waiting_for=null(),
+    )
+)
+WAITING = (
+    select(*STORED)
+    .where(t.c.source == bindparam("source"), t.c.waiting_for == bindparam("waiting_for"))
+    .order_by(t.c.id)
+)
+DUE = (
+    select(*STORED)
+    .where(t.c.status == "failed", t.c.available_at <= bindparam("now"))
+    .order_by(t.c.available_at)
+    .limit(bindparam("most"))
+)
+NEXT_DUE = select(func.min(t.c.available_at)).where(t.c.status == "failed")
+HURRY = update(t).where(t.c.status == "failed", t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
+STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
+RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
+BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
+BY_ID = select(*STORED).where(t.c.id == bindparam("id"))
+SUMMARY = (t.c.id, t.c.source, t.c.event_id, t.c.type, t.c.status, t.c.received_at, t.c.attempts, t.c.error)
+DETAIL = select(*SUMMARY, t.c.available_at, t.c.waiting_for, t.c.body)
+COUNTS = select(t.c.status, func.count()).group_by(t.c.status)
+FAILED = select(func.count()).where(t.c.status == "failed")
+
+
+def add(tx: Connection, source: str, event_id: str, type_: str, body: bytes, now: int) -> bool:
+    """Take the event in as `applied`; False when it is here already."""
+    row = {
+        "source": source,
+        "event_id": event_id,
+        "type": type_,
+        "status": "applied",
+        "received_at": now,
+        "body": body,
+        "attempts": 0,
+    }
+    return tx.execute(ADD, row).rowcount == 1
+
+
+def become(
+    tx: Connection,
+    source: str,
+    event_id: str,
+    status: str,
+    *,
+    waiting_for: str | None = None,
+    error: str | None = None,
+) -> None:
+    row = {"of_source": source, "of_event_id": event_id, "status": status}
+    tx.execute(BECOME, {**row, "waiting_for": waiting_for, "error": error})
+
+
+def fail(tx: Connection, event: Stored, error: str, now: int) -> int:
+    """Note one more failure and when to try again; returns how many there were."""
+    failures = event.attempts + 1
+    wait = RETRY_AFTER_MS[failures - 1] if failures <= len(RETRY_AFTER_MS) else RETRY_EVERY_MS
+    tx.execute(FAIL, {"of_id": event.id, "error": error, "attempts": failures, "available_at": now + wait})
+    return failures
+
+
+def give_up(tx: Connection, event: Stored, error: str) -> None:
+    """Keep it as `failed`, not to be tried again by itself: the same bytes will not parse tomorrow either."""
+    tx.execute(FAIL, {"of_id": event.id, "error": error, "attempts": event.attempts + 1, "available_at": None})
+
+
+def refuse(tx: Connection, source: str, event_id: str, body: bytes, error: str, now: int) -> bool:
+    """Keep a body that could not be parsed: `failed`, and not tried again by itself. False if held already."""
+    if not add(tx, source, event_id, "unknown", body, now):
+        return False
+    become(tx, source, event_id, "failed", error=error)
+    return True
+
+
+def waiting_for(tx: Connection, source: str, external_id: str) -> list[Stored]:
+    """Events that came before the person they speak of, in order of arrival."""
+    return [Stored(*row) for row in tx.execute(WAITING, {"source": source, "waiting_for": external_id})]
+
+
+def due(tx: Connection, now: int, most: int) -> list[Stored]:
+    return [Stored(*row) for row in tx.execute(DUE, {"now": now, "most": most})]
+
+
+def next_due(tx: Connection) -> int | None:
+    found: int | None = tx.execute(NEXT_DUE).scalar_one()
+    return found
+
+
+def hurry(tx: Connection, now: int) -> int:
+    """Make every failed event that is tried again due now (at each start); returns how many."""
+    return tx.execute(HURRY, {"now": now}).rowcount
+
+
+def stored(tx: Connection, id_: int) -> Stored | None:
+    row = tx.execute(BY_ID, {"id": id_}).first()
+    return Stored(*row) if row else None
+
+
+def find(tx: Connection, source: str, event_id: str) -> Stored | None:
+    row = tx.execute(BY_EVENT_ID, {"source": source, "event_id": event_id}).first()
+    return Stored(*row) if row else None
+
+
+def status_of(tx: Connection, id_: int) -> str | None:
+    return tx.execute(STATUS, {"id": id_}).scalar()
+
+
+def retype(tx: Connection, id_: int, type_: str) -> None:
+    """Name the type of an event that could not be parsed when it came."""
+    tx.execute(RETYPE, {"of_id": id_, "type": type_})
+
+
+def key_of(body: bytes) -> str:
+    """The inbox key of a body that carries no event id."""
+    return f"sha256:{sha256(body).hexdigest()}"
+
+
+def detail(tx: Connection, name: str) -> RowMapping | None:
+    """One event, by row id or by the sender's event id."""
+    by_row = name.isascii() and name.isdigit() and len(name) < 19  # noqa: PLR2004 - fits 63 bits
+    found = or_(t.c.event_id == name, t.c.id == int(name)) if by_row else t.c.event_id == name
+    return tx.execute(DETAIL.where(found).order_by(t.c.id)).mappings().first()
+
+
+def latest(tx: Connection, *, status: str | None = None, source: str | None = None, most: int = 50) -> list[RowMapping]:
+    """The newest events, newest first."""
+    query = select(*SUMMARY).order_by(t.c.id.desc()).limit(most)
+    if status:
+        query = query.where(t.c.status == status)
+    if source:
+        query = query.where(t.c.source == source)
+    return list(tx.execute(query).mappings())
+
+
+def counts(tx: Connection) -> dict[str, int]:
+    return {status: count for status, count in tx.execute(COUNTS)}  # noqa: C416 - rows, not pairs
+
+
+def failed(tx: Connection) -> int:
+    return tx.execute(FAILED).scalar_one()

@@ -1,0 +1,104 @@
+"""One row an integration, shared by all processes: its rate limit, and whether sending is paused or off."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import BindParameter, Connection, bindparam, case, false, null, select, true, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.tables import limits as t
+
+PROBE_AFTER_MS = (0, 2_000, 4_000, 8_000, 16_000)  # S2.7: at once, then after 2, 4, 8, 16 s
+PROBE_EVERY_MS = 60_000
+ALERT_AT = len(PROBE_AFTER_MS) + 1  # the failure after the 16 s step
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether a sink may send. `paused`: only a probe may, from `probe_at`. `off`: nothing, until switched on."""
+
+    paused_at: int | None = None
+    failures: int = 0
+    probe_at: int = 0
+    blocked_until: int = 0
+    reason: str | None = None
+    off: bool = False
+
+    @property
+    def paused(self) -> bool:
+        return self.paused_at is not None
+
+
+_now: BindParameter[int] = bindparam("now")
+_latest = case((t.c.next_slot > t.c.blocked_until, t.c.next_slot), else_=t.c.blocked_until)
+_free = case((_latest > _now, _latest), else_=_now)
+_new = insert(t).values(name=bindparam("name"), next_slot=0, blocked_until=0, failures=0, probe_at=0, off=False)
+TAKE = (
+    _new.values(next_slot=_now + bindparam("interval"))
+    .on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _free + bindparam("interval")})
+    .returning(t.c.next_slot)
+)
+ENSURE = _new.on_conflict_do_nothing(index_elements=[t.c.name])
+_of = t.c.name == bindparam("of_name")
+BLOCK = update(t).where(_of, t.c.blocked_until < bindparam("until")).values(blocked_until=bindparam("until"))
+STATE = (t.c.paused_at, t.c.failures, t.c.probe_at, t.c.blocked_until, t.c.reason, t.c.off)
+GATE = select(*STATE).where(t.c.name == bindparam("name"))
+PAUSE = (
+    update(t)
+    .where(_of)
+    .values(
+        paused_at=case((t.c.paused_at.is_(None), bindparam("now")), else_=t.c.paused_at),
+        failures=bindparam("failures"),
+        probe_at=bindparam("probe_at"),
+        reason=bindparam("reason"),
+    )
+)
+PROBING = update(t).where(_of).values(probe_at=bindparam("probe_at"))
+RESUME = update(t).where(_of).values(paused_at=null(), failures=0, probe_at=0, reason=null(), off=false())
+OFF = update(t).where(_of).values(off=true(), reason=bindparam("reason"))
+ALL = select(t.c.name, *STATE).order_by(t.c.name)
+
+
+def take(tx: Connection, name: str, interval_ms: int, now: int) -> int:
+    """Reserve the next free slot; returns when it begins, ms."""
+    next_slot: int = tx.execute(TAKE, {"name": name, "interval": interval_ms, "now": now}).scalar_one()
+    return next_slot - interval_ms
+
+
+def block(tx: Connection, name: str, until: int) -> None:
+    """Let nobody send before `until` (a 429's Retry-After)."""
+    tx.execute(ENSURE, {"name": name})
+    tx.execute(BLOCK, {"of_name": name, "until": until})
+
+
+def gate(tx: Connection, name: str) -> Gate:
+    row = tx.execute(GATE, {"name": name}).first()
+    return Gate(*row) if row else Gate()
+
+
+def pause(tx: Connection, name: str, reason: str, now: int) -> int:
+    """Note a failure of the sink itself and set the next probe; returns how many there were in a row."""
+    tx.execute(ENSURE, {"name": name})
+    failures = gate(tx, name).failures + 1
+    wait = PROBE_AFTER_MS[failures - 1] if failures <= len(PROBE_AFTER_MS) else PROBE_EVERY_MS
+    row = {"of_name": name, "now": now, "failures": failures, "probe_at": now + wait, "reason": reason}
+    tx.execute(PAUSE, row)
+    return failures
+
+
+def probing(tx: Connection, name: str, until: int) -> None:
+    """One probe is under way; nobody sends another before `until`."""
+    tx.execute(PROBING, {"of_name": name, "probe_at": until})
+
+
+def resume(tx: Connection, name: str) -> None:
+    tx.execute(RESUME, {"of_name": name})
+
+
+def switch_off(tx: Connection, name: str, reason: str) -> None:
+    """Send nothing at all until `resume`."""
+    tx.execute(ENSURE, {"name": name})
+    tx.execute(OFF, {"of_name": name, "reason": reason})
+
+
+def all_gates(tx: Connection) -> dict[str, Gate]:
+    return {row[0]: Gate(*row[1:]) for row in tx.execute(ALL)}

@@ -1,0 +1,233 @@
+r"""The outbox: marks of what is out of date on the other side, one per (workspace, sink, key).
+
+    due --claim--> leased --settle--> settled        mark() on any of them: generation + 1, due again
+     ^               |  \--refused too often--> dead   (a leased one stays leased and goes again after)
+     +--release------+      a lease that ended is simply due
+
+A mark says *that* something changed, never *what*: whoever holds the lease reads the present state.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, case, func, literal, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db import writer
+from db.tables import sync_actions as t
+
+LEASE_MS = 60_000  # twice the longest HTTP time-out: a holder that is silent for this long is dead
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A mark whose lease we hold. Settling must show `token`."""
+
+    id: int
+    workspace_id: int
+    sink: str
+    key: str
+    generation: int
+    attempts: int
+    payload: Any
+    token: str
+    marked_at: int
+
+
+_put = insert(t).values(status="due", generation=1, attempts=0)
+_leased = t.c.status == "leased"
+MARK = _put.on_conflict_do_update(
+    index_elements=[t.c.workspace_id, t.c.sink, t.c.key],
+    set_={
+        "generation": t.c.generation + 1,
+        "status": case((_leased, "leased"), else_="due"),
+        "available_at": case((_leased, t.c.available_at), else_=_put.excluded.available_at),
+        "marked_at": case((t.c.status.in_(("due", "leased")), t.c.marked_at), else_=_put.excluded.marked_at),
+        "attempts": 0,
+        "error": null(),
+    },
+)
+POST = _put.on_conflict_do_nothing(index_elements=[t.c.workspace_id, t.c.sink, t.c.key])
+_due = (
+    select(t.c.id)
+    .where(
+        t.c.sink == bindparam("of_sink"),
+        t.c.status.in_(("due", "leased")),
+        t.c.available_at <= bindparam("now"),
+    )
+    .order_by(t.c.available_at, t.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM = (
+    update(t)
+    .where(t.c.id.in_(_due.scalar_subquery()))
+    .values(status="leased", lease_token=bindparam("token"), available_at=bindparam("until"))
+    .returning(
+        t.c.id,
+        t.c.workspace_id,
+        t.c.sink,
+        t.c.key,
+        t.c.generation,
+        t.c.attempts,
+        t.c.payload,
+        t.c.lease_token,
+        t.c.marked_at,
+    )
+)
+_held = (t.c.id == bindparam("of_id"), t.c.lease_token == bindparam("token"))
+_moved = t.c.generation != bindparam("claimed_generation")
+SETTLE = (
+    update(t)
+    .where(*_held)
+    .values(
+        status=case((_moved, "due"), else_=bindparam("status")),
+        available_at=case((_moved, bindparam("now")), else_=bindparam("next_at")),
+        attempts=case((_moved, 0), else_=bindparam("attempts")),
+        error=bindparam("error"),
+        marked_at=case((_moved, bindparam("now")), else_=t.c.marked_at),
+        lease_token=null(),
+    )
+)
+HOLDS = select(literal(1)).where(*_held)
+NEXT_AT = select(func.min(t.c.available_at)).where(t.c.sink == bindparam("sink"), t.c.status.in_(("due", "leased")))
+PENDING_KEYS = select(t.c.key).where(
+    t.c.workspace_id == bindparam("workspace_id"),
+    t.c.sink == bindparam("sink"),
+    t.c.status.in_(("due", "leased")),
+)
+GENERATIONS = select(t.c.key, t.c.generation).where(
+    t.c.workspace_id == bindparam("workspace_id"), t.c.sink == bindparam("sink")
+)
+COUNTS = select(t.c.sink, t.c.status, func.count()).group_by(t.c.sink, t.c.status)
+OLDEST = select(func.min(t.c.marked_at)).where(t.c.status.in_(("due", "leased")), t.c.available_at <= bindparam("now"))
+DEAD = select(func.count()).where(t.c.status == "dead")
+RETRY = (
+    update(t)
+    .where(or_(t.c.status == "dead", t.c.status == "due"), t.c.id == bindparam("of_id"))
+    .values(status="due", attempts=0, available_at=bindparam("now"), error=null())
+)
+SUMMARY = (
+    t.c.id,
+    t.c.sink,
+    t.c.key,
+    t.c.status,
+    t.c.generation,
+    t.c.attempts,
+    t.c.available_at,
+    t.c.marked_at,
+    t.c.error,
+)
+
+
+def mark(tx: Connection, workspace_id: int, sinks: Iterable[str], key: str, now: int) -> None:
+    """Say that `key` is out of date at each of these sinks."""
+    for sink in sinks:
+        row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
+        tx.execute(MARK, row)
+        writer.marked(tx)
+
+
+def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str], now: int) -> int:
+    rows = [
+        {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now} for key in keys
+    ]
+    if rows:
+        tx.execute(MARK, rows)
+        writer.marked(tx)
+    return len(rows)
+
+
+def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, now: int) -> None:
+    """Send a message that is not state, once: a second post of the same key changes nothing."""
+    row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
+    tx.execute(POST, {**row, "payload": payload})
+    writer.marked(tx)
+
+
+def claim(tx: Connection, sink: str, token: str, now: int, most: int) -> list[Claim]:
+    """Lease at most `most` due marks until now + LEASE_MS."""
+    rows = {"of_sink": sink, "token": token, "now": now, "until": now + LEASE_MS, "most": most}
+    return [Claim(*row) for row in tx.execute(CLAIM, rows)]
+
+
+def settle(
+    tx: Connection,
+    claim: Claim,
+    now: int,
+    *,
+    status: str,
+    next_at: int | None = None,
+    attempts: int = 0,
+    error: str | None = None,
+) -> bool:
+    """End the lease. If the mark moved meanwhile it is due again at once; False if the lease was not ours any more."""
+    row = {
+        "of_id": claim.id,
+        "token": claim.token,
+        "claimed_generation": claim.generation,
+        "status": status,
+        "now": now,
+        "next_at": now if next_at is None else next_at,
+        "attempts": attempts,
+        "error": error,
+    }
+    return tx.execute(SETTLE, row).rowcount == 1
+
+
+def holds(tx: Connection, claim: Claim) -> bool:
+    return tx.execute(HOLDS, {"of_id": claim.id, "token": claim.token}).first() is not None
+
+
+def next_at(tx: Connection, sink: str) -> int | None:
+    """When the next mark of this sink is due, ms; None when none is open."""
+    found: int | None = tx.execute(NEXT_AT, {"sink": sink}).scalar_one()
+    return found
+
+
+def pending(tx: Connection, workspace_id: int, sink: str) -> set[str]:
+    return set(tx.execute(PENDING_KEYS, {"workspace_id": workspace_id, "sink": sink}).scalars())
+
+
+def generations(tx: Connection, workspace_id: int, sink: str) -> dict[str, int]:
+    rows = tx.execute(GENERATIONS, {"workspace_id": workspace_id, "sink": sink})
+    return {key: generation for key, generation in rows}  # noqa: C416 - rows, not pairs
+
+
+def counts(tx: Connection) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for sink, status, count in tx.execute(COUNTS):
+        found.setdefault(sink, {})[status] = count
+    return found
+
+
+def oldest_due(tx: Connection, now: int) -> int | None:
+    """When the longest-waiting due mark was raised, ms."""
+    found: int | None = tx.execute(OLDEST, {"now": now}).scalar_one()
+    return found
+
+
+def dead(tx: Connection) -> int:
+    return tx.execute(DEAD).scalar_one()
+
+
+def latest(tx: Connection, *, status: str | None = None, sink: str | None = None, most: int = 50) -> list[RowMapping]:
+    query = select(*SUMMARY).order_by(t.c.marked_at.desc(), t.c.id.desc()).limit(most)
+    if status:
+        query = query.where(t.c.status == status)
+    if sink:
+        query = query.where(t.c.sink == sink)
+    return list(tx.execute(query).mappings())
+
+
+def detail(tx: Connection, id_: int) -> RowMapping | None:
+    return tx.execute(select(*SUMMARY, t.c.payload).where(t.c.id == id_)).mappings().first()
+
+
+def retry(tx: Connection, ids: Iterable[int], now: int) -> int:
+    """Make dead (or delayed) marks due now; returns how many."""
+    count = sum(tx.execute(RETRY, {"of_id": id_, "now": now}).rowcount for id_ in ids)
+    if count:
+        writer.marked(tx)
+    return count

@@ -1,0 +1,92 @@
+"""How Rollcall opens its SQLite file: durable, foreign keys on, transactions begun by us alone."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic_core
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from db.errors import Unavailable, WrongDatabase
+
+CACHED_STATEMENTS = 512
+READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """One database file."""
+
+    path: Path
+
+    @classmethod
+    def from_url(cls, url: str) -> "SqliteFile":
+        """Accepts `sqlite:///file.db` with or without a driver suffix such as `+aiosqlite`."""
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise WrongDatabase("it is no database URL; write sqlite:///rollcall.db") from None
+        if parsed.get_backend_name() != "sqlite":
+            raise WrongDatabase(f"{parsed.get_backend_name()} is not supported yet; write sqlite:///rollcall.db")
+        if parsed.query:
+            raise WrongDatabase("options after '?' are not supported; write sqlite:///rollcall.db")
+        if not parsed.database or parsed.database == ":memory:":
+            raise WrongDatabase("it must name a file, or nothing survives a restart; write sqlite:///rollcall.db")
+        return cls(Path(parsed.database))
+
+    def connect(self, *, timeout_s: float) -> sqlite3.Connection:
+        """A raw connection that starts no transaction by itself."""
+        raw = sqlite3.connect(
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=timeout_s,
+            cached_statements=CACHED_STATEMENTS,
+        )
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "journal_mode=WAL"):
+            try:
+                raw.execute(f"PRAGMA {pragma}")
+            except sqlite3.OperationalError as error:
+                # WAL is a property of the file: whoever first opens it unlocked and writable sets it.
+                if not pragma.startswith("journal_mode"):
+                    raise Unavailable(f"the database refused: {error}") from error
+        return raw
+
+    def writer_engine(self, *, timeout_s: float) -> Engine:
+        """An engine whose connections leave BEGIN and COMMIT to the caller."""
+        return create_engine(
+            "sqlite://",
+            creator=lambda: self.connect(timeout_s=timeout_s),
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            json_serializer=to_json,
+            json_deserializer=pydantic_core.from_json,
+        )
+
+    def reader_engine(self) -> AsyncEngine:
+        """A small pool of connections that cannot write."""
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{self.path}",
+            connect_args={"isolation_level": None, "cached_statements": CACHED_STATEMENTS},
+            isolation_level="AUTOCOMMIT",
+            pool_size=READERS,
+            max_overflow=0,
+            json_serializer=to_json,
+            json_deserializer=pydantic_core.from_json,
+        )
+        event.listen(engine.sync_engine, "connect", _forbid_writes)
+        return engine
+
+
+def to_json(value: Any) -> str:
+    """JSON as it is stored: compact, UTF-8."""
+    return pydantic_core.to_json(value).decode()
+
+
+def _forbid_writes(raw: Any, _record: object) -> None:
+    cursor = raw.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()

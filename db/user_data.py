@@ -1,0 +1,41 @@
+"""`user_data(user_id, key, value)`: what is known of a person beyond their row, one JSON value a key (S3.4).
+
+Values are typed; this module stores what `handlers.people.values` has let through.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+
+from db.tables import user_data as t
+
+LOAD = select(t.c.key, t.c.value).where(t.c.user_id == bindparam("user_id"))
+LOAD_MANY = select(t.c.user_id, t.c.key, t.c.value).where(
+    t.c.user_id.in_(bindparam("ids", expanding=True)), t.c.key.in_(bindparam("keys", expanding=True))
+)
+PUT = insert(t)
+PUT = PUT.on_conflict_do_update(index_elements=[t.c.user_id, t.c.key], set_={"value": PUT.excluded.value})
+DROP = t.delete().where(t.c.user_id == bindparam("of_user_id"), t.c.key == bindparam("of_key"))
+
+
+def load(tx: Connection, user_id: int) -> dict[str, Any]:
+    return {key: value for key, value in tx.execute(LOAD, {"user_id": user_id})}  # noqa: C416 - rows, not pairs
+
+
+def load_many(tx: Connection, ids: Iterable[int], keys: Iterable[str]) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for user_id, key, value in tx.execute(LOAD_MANY, {"ids": sorted(ids), "keys": sorted(keys)}):
+        found.setdefault(user_id, {})[key] = value
+    return found
+
+
+def put(tx: Connection, user_id: int, values: Mapping[str, Any]) -> None:
+    if values:
+        tx.execute(PUT, [{"user_id": user_id, "key": key, "value": value} for key, value in values.items()])
+
+
+def drop(tx: Connection, user_id: int, keys: Iterable[str]) -> None:
+    for key in sorted(keys):
+        tx.execute(DROP, {"of_user_id": user_id, "of_key": key})

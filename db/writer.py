@@ -1,0 +1,270 @@
+"""The one thread that writes SQLite: it commits whatever waits together, and answers only after COMMIT.
+
+Each call has a savepoint of its own, so one that raises rolls back alone. If the transaction itself dies
+(a failed COMMIT, a full disk), each call of the batch is run again in a transaction of its own.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from db.errors import Unavailable
+from db.sqlite import SqliteFile
+
+QUEUE_LIMIT = 1_000  # calls waiting; past it a caller is told to come back
+BATCH_LIMIT = 64  # calls in one commit: more gains nothing and delays the first
+LOCK_WAIT_S = 0.25  # one try for the file's write lock; calls past their deadline are let go in between
+LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
+MARKED = "marked"
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One `write` on its way: what to run, and the future that waits for it."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        return self.future.done()
+
+    def run(self, tx: Connection) -> None:
+        self.error = None
+        self.result = self.fn(tx, *self.args, **self.kwargs)
+
+    def deliver(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+@dataclass(slots=True, eq=False)
+class Writer:
+    """Owns the writing connection. `start` and `stop` bracket its life; `submit` is its only use."""
+
+    file: SqliteFile
+    deadline_s: float
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    _calls: "queue.SimpleQueue[Call | None]" = field(default_factory=queue.SimpleQueue)
+    _waiting: int = 0
+    _busy_since: float = 0.0
+    _seen_version: int = -1
+    _loop: asyncio.AbstractEventLoop | None = None
+    _thread: threading.Thread | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.Thread(target=self._run, name="rollcall-writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is queued, then end the thread."""
+        self._calls.put(None)
+        assert self._thread is not None
+        self._thread.join()
+
+    def busy_for_s(self) -> float:
+        since = self._busy_since
+        return time.monotonic() - since if since else 0.0
+
+    async def submit(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        assert self._loop is not None
+        assert self._thread is not None
+        if self._waiting >= QUEUE_LIMIT:
+            raise Unavailable(f"{QUEUE_LIMIT} writes are waiting already")
+        if not self._thread.is_alive():
+            raise Unavailable("the writer has stopped")
+        call = Call(fn, args, kwargs, self._loop.create_future())
+        expiry = self._loop.call_later(self.deadline_s, _expire, call, self.deadline_s)
+        self._waiting += 1
+        self._calls.put(call)
+        try:
+            return await call.future
+        finally:
+            self._waiting -= 1
+            expiry.cancel()
+
+    # --- on the writer thread ---
+
+    def _run(self) -> None:
+        engine = self.file.writer_engine(timeout_s=LOCK_WAIT_S)
+        tx: Connection | None = None
+        while (batch := self._next_batch(tx)) is not None:
+            self._busy_since = time.monotonic()
+            try:
+                tx = tx or engine.connect()
+                self._commit_together(tx, batch)
+            except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one batch meets
+                _give_up(batch, error)
+                _close(tx)
+                tx = None
+            self._answer(batch)
+            self._busy_since = 0.0
+        _close(tx)
+        engine.dispose()
+
+    def _next_batch(self, tx: Connection | None) -> list[Call] | None:
+        """Whatever waits, at most BATCH_LIMIT; None when it is time to end."""
+        while True:
+            try:
+                first = self._calls.get(timeout=LOOK_AROUND_S)
+            except queue.Empty:
+                self._look_around(tx)
+                continue
+            if first is None:
+                return None
+            batch = [first]
+            while len(batch) < BATCH_LIMIT:
+                try:
+                    call = self._calls.get_nowait()
+                except queue.Empty:
+                    break
+                if call is None:
+                    self._calls.put(None)
+                    break
+                batch.append(call)
+            return batch
+
+    def _look_around(self, tx: Connection | None) -> None:
+        """Has another process committed? `PRAGMA data_version` says so in 2 µs."""
+        if tx is None or not self.listeners:
+            return
+        version: int = _raw(tx).execute("PRAGMA data_version").fetchone()[0]
+        if version != self._seen_version:
+            self._seen_version = version
+            self._notify()
+
+    def _notify(self) -> None:
+        for listener in self.listeners:
+            self._post(listener)
+
+    def _commit_together(self, tx: Connection, batch: list[Call]) -> None:
+        raw = _raw(tx)
+        if not _begin(raw, batch):
+            return
+        tx.info.pop(MARKED, None)
+        try:
+            for call in batch:
+                if not call.abandoned:
+                    _run_in_savepoint(tx, raw, call)
+            raw.execute("COMMIT")
+        except _TransactionDied:
+            self._commit_alone(tx, raw, batch)
+        except sqlite3.Error:
+            _roll_back(raw)
+            self._commit_alone(tx, raw, batch)
+        if tx.info.pop(MARKED, False):
+            self._notify()
+
+    def _commit_alone(self, tx: Connection, raw: sqlite3.Connection, batch: list[Call]) -> None:
+        for call in batch:
+            if call.abandoned or not _begin(raw, [call]):
+                continue
+            try:
+                call.run(tx)
+                raw.execute("COMMIT")
+            except sqlite3.Error as error:
+                call.error = Unavailable(f"the database refused: {error}")
+            except DBAPIError as error:
+                call.error = _translate(error)
+            except Exception as error:  # noqa: BLE001 - handed to the caller
+                call.error = error
+            if raw.in_transaction:
+                _roll_back(raw)
+
+    def _answer(self, batch: list[Call]) -> None:
+        def deliver() -> None:
+            for call in batch:
+                call.deliver()
+
+        self._post(deliver)
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop closed before us: nobody waits for this any more
+            return
+
+
+class _TransactionDied(Exception):
+    """SQLite rolled the whole transaction back under us."""
+
+
+def _raw(tx: Connection) -> sqlite3.Connection:
+    raw = tx.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
+
+
+def _begin(raw: sqlite3.Connection, batch: list[Call]) -> bool:
+    """Take the write lock for as long as anybody in the batch still waits for it."""
+    while not all(call.abandoned for call in batch):
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                _give_up(batch, Unavailable(f"the database refused: {error}"))
+                return False
+        else:
+            return True
+    return False
+
+
+def _run_in_savepoint(tx: Connection, raw: sqlite3.Connection, call: Call) -> None:
+    raw.execute("SAVEPOINT call")
+    try:
+        call.run(tx)
+    except Exception as error:
+        if not raw.in_transaction:
+            raise _TransactionDied from error
+        raw.execute("ROLLBACK TO call")
+        call.error = _translate(error)
+    raw.execute("RELEASE call")
+
+
+def _translate(error: Exception) -> Exception:
+    """A failing database is the database's fault; a broken constraint is the function's."""
+    return Unavailable.from_driver(error) if isinstance(error, OperationalError) else error
+
+
+def _roll_back(raw: sqlite3.Connection) -> None:
+    if raw.in_transaction:
+        raw.execute("ROLLBACK")
+
+
+def _give_up(batch: list[Call], error: BaseException) -> None:
+    reason = error if isinstance(error, Unavailable) else Unavailable(f"the database refused: {error}")
+    for call in batch:
+        call.error = reason
+
+
+def _close(tx: Connection | None) -> None:
+    if tx is not None:
+        tx.close()
+
+
+def _expire(call: Call, deadline_s: float) -> None:
+    if not call.future.done():
+        call.future.set_exception(Unavailable(f"no commit within {deadline_s:g} s"))
+
+
+def marked(tx: Connection) -> None:
+    """Say that this transaction raised a mark: whoever delivers marks is woken after the commit."""
+    tx.info[MARKED] = True

@@ -1,0 +1,1 @@
+"""The running program: routes, intake, relay, command line, and the sandbox to try it in."""

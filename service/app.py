@@ -1,0 +1,167 @@
+"""The web process: routes, lifespan, and the one table from errors to status codes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from pydantic_core import to_json
+from sqlalchemy import Connection
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import migrations
+from db import inbox, limits, outbox, people
+from db.database import Database, Unavailable
+from handlers.people.recording import rederive
+from handlers.registry import Context, Source
+from service import platforms
+from service.clock import now_ms
+from service.health import Health
+from service.intake import Intake
+from service.relay import Relay
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+BODY_LIMIT = 1024 * 1024  # bytes; Clerk's and Slack's events are a few KB
+RETRY_AFTER_S = 2
+STOP_DEADLINE_S = 10.0
+RETRY_LOOK_S = 5.0  # how often failed events are looked at
+
+
+class NotMigrated(Exception):
+    """The database's schema is not this version's: run `rollcall migrate`."""
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything that runs in one process, put together from the settings."""
+
+    settings: Settings
+    database: Database
+    intake: Intake
+    relay: Relay
+    health: Health
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @classmethod
+    def build(cls, settings: Settings, database: Database) -> "Service":
+        context = platforms.context(settings)
+        relay = Relay(database, platforms.sinks(settings, database, context), context)
+        intake = Intake(database, platforms.sources(settings), context)
+        return cls(settings, database, intake, relay, Health(database, relay, migrations.head()))
+
+    async def start(self) -> None:
+        if await self.database.read(migrations.current) != self.health.head:
+            raise NotMigrated("the database is not migrated: run `rollcall migrate`")
+        await self.database.write(begin, self.intake.context, now_ms())
+        self.relay.start()
+        self._tasks.append(asyncio.create_task(self._retry_failed_events()))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.relay.stop(STOP_DEADLINE_S)
+
+    async def _retry_failed_events(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self.intake.retry_due()
+            await asyncio.sleep(RETRY_LOOK_S)
+
+
+def begin(tx: Connection, context: Context, now: int) -> None:
+    """What a start makes due: failed events, sinks that were off, the user list, roles that a setting decides."""
+    inbox.hurry(tx, now)
+    for sink in sorted(context.sinks):
+        limits.resume(tx, sink)
+    if "notion" in context.sinks:
+        outbox.mark(tx, context.workspace_id, ("notion",), "users", now)
+    rederive(tx, context.admin_emails | people.admins(tx), context, now)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI application; its lifespan opens the database and runs the relay."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with Database(settings.database_url) as database:
+            service = Service.build(settings, database)
+            await service.start()
+            app.state.service = service
+            log.info(
+                "started",
+                platforms=sorted(service.intake.sources),
+                sinks=sorted(service.intake.context.sinks),
+            )
+            try:
+                yield
+            finally:
+                await service.stop()
+                log.info("stopped")
+
+    routes = [
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        *(
+            Route(source.path, receive(source), methods=["POST"], max_body_size=BODY_LIMIT)
+            for source in platforms.sources(settings).values()
+        ),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=ERRORS)
+
+
+def receive(source: Source) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def endpoint(request: Request) -> Response:
+        answer = await request.app.state.service.intake.receive(source, request)
+        return answer_json(answer.status, answer.body)
+
+    return endpoint
+
+
+async def healthz(_request: Request) -> Response:
+    """The process answers."""
+    return answer_json(200, {"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    status, body = await request.app.state.service.health.report()
+    return answer_json(status, body)
+
+
+async def unavailable(_request: Request, error: Exception) -> Response:
+    log.warning("unavailable", reason=str(error))
+    return answer_json(503, {"status": "unavailable", "reason": "try again later"}, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answer_json(error.status_code, {"status": "rejected", "reason": error.detail}, error.headers)
+
+
+async def disconnected(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
+
+
+async def server_error(_request: Request, error: Exception) -> Response:
+    log.error("internal_error", error=type(error).__name__, exc_info=error)
+    return answer_json(500, {"status": "error", "reason": "an internal error; it is in the log"})
+
+
+ERRORS: dict[Any, Any] = {
+    Unavailable: unavailable,
+    HTTPException: http_error,
+    ClientDisconnect: disconnected,
+    Exception: server_error,
+}
+
+
+def answer_json(status: int, body: Any, headers: Any = None) -> Response:
+    return Response(to_json(body), status, headers, media_type="application/json")

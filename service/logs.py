@@ -1,0 +1,30 @@
+"""Logs: one line an event and one an attempt; JSON unless somebody is watching in a terminal."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from pydantic_core import to_json
+
+
+def configure(level: str = "INFO", form: str = "auto") -> None:
+    """Set up structlog for the process. `form`: auto, json or console."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(_json)
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, last] if not console else [*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def _json(value: Any, default: Any = None, **_: Any) -> str:
+    return to_json(value, fallback=default or str).decode()

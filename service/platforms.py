@@ -1,0 +1,49 @@
+"""The list of platforms: what the settings switch on. A new platform is one folder in handlers/ and its lines here."""
+
+from db.database import Database
+from handlers.clerk import events as clerk
+from handlers.notion.api import NotionApi
+from handlers.notion.sink import NotionSink
+from handlers.registry import Context, Sink, Source
+from handlers.slack import events as slack
+from handlers.slack.sink import SlackSink
+from service.clock import now_ms
+from service.limiter import Limiter
+from service.settings import Settings, plain
+
+SLACK_INTERVAL_MS = 1_000  # chat.postMessage: about one a second and channel
+
+
+def context(settings: Settings) -> Context:
+    return Context(admin_emails=settings.admin_emails, sinks=settings.sinks)
+
+
+def sources(settings: Settings) -> dict[str, Source]:
+    """Who sends webhooks, by name; a platform without its signing secret is off."""
+    found = []
+    if settings.clerk_webhook_signing_secret:
+        found.append(clerk.source(plain(settings.clerk_webhook_signing_secret)))
+    if settings.slack_signing_secret:
+        found.append(slack.source(plain(settings.slack_signing_secret)))
+    return {source.name: source for source in found}
+
+
+def sinks(settings: Settings, database: Database, context: Context) -> list[Sink]:
+    """Where marks are delivered; a platform without its token (or where to send to) is off."""
+    found: list[Sink] = []
+    if settings.notion_api_token and settings.notion_people_data_source_id:
+        api = notion_api(settings, database)
+        found.append(NotionSink(api, settings.notion_people_data_source_id, context))
+    if settings.slack_bot_token and settings.slack_alert_channel:
+        limiter = Limiter(database, "slack", SLACK_INTERVAL_MS, now_ms)
+        token = settings.slack_bot_token.get_secret_value()
+        found.append(SlackSink(token, settings.slack_alert_channel, settings.slack_base_url, limiter.wait))
+    return found
+
+
+def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:
+    """Notion's API within the shared rate limit. `patient`: wait for a slot however long it takes."""
+    assert settings.notion_api_token is not None
+    rate = settings.notion_requests_per_second
+    limiter = Limiter(database, "notion", round(1000 / rate) if rate else 0, now_ms, patient=patient)
+    return NotionApi(settings.notion_api_token.get_secret_value(), settings.notion_base_url, limiter.wait)
