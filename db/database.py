@@ -69,7 +69,7 @@ class Database:
             async with self._readers.connect() as connection:
                 return await connection.run_sync(_snapshot, fn, args, kwargs)
         except DBAPIError as error:
-            raise Unavailable.from_driver(error) from error
+            raise Unavailable.because(error) from error
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` in the event loop whenever marks may have appeared: after our own commit that

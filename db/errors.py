@@ -1,6 +1,8 @@
 """What the database may say to the rest of the program."""
 
-from sqlalchemy.exc import DBAPIError
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 
 class WrongDatabase(ValueError):
@@ -11,5 +13,12 @@ class Unavailable(Exception):
     """The database cannot take this now (locked, full, read-only, overloaded): answer 503, try again later."""
 
     @classmethod
-    def from_driver(cls, error: DBAPIError) -> "Unavailable":
-        return cls(f"the database refused: {error.orig}")
+    def because(cls, error: Exception) -> "Unavailable":
+        if isinstance(error, Unavailable):
+            return error
+        said = error.orig if isinstance(error, DBAPIError) else error
+        return cls(f"the database refused: {said}")
+
+
+# What a statement raises when the database, not the caller, is at fault (locked, full, read-only).
+FAULTS = (OperationalError, sqlite3.OperationalError, Unavailable)

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from db.statements import Statement
 from db.tables import identities as t
 
-LONGEST_LIST = 500  # parameters of one IN: under SQLite's oldest limit of 999
+CLAIMED_AT_ONCE = 4  # addresses one statement asks for: those there were and are, and their traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,19 @@ COLUMNS = (
     t.c.deleted_at,
     t.c.user_id,
 )
-ONE = select(*COLUMNS).where(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
-CLAIMING = select(*COLUMNS).where(t.c.email.in_(bindparam("emails", expanding=True)))
+ONE = Statement(
+    select(*COLUMNS).where(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
+)
+CLAIMING = Statement(select(*COLUMNS).where(t.c.email.in_([bindparam(f"email_{n}") for n in range(CLAIMED_AT_ONCE)])))
 OF_USER = select(*COLUMNS).where(t.c.user_id == bindparam("user_id"))
 OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)
-PUT = insert(t)
-PUT = PUT.on_conflict_do_update(
-    index_elements=[t.c.provider, t.c.external_id],
-    set_={name: PUT.excluded[name] for name in ("user_id", "email", "email_verified", "version", "data", "deleted_at")},
+_put = insert(t)
+PUT = Statement(
+    _put.on_conflict_do_update(
+        index_elements=[t.c.provider, t.c.external_id],
+        set_={column.name: _put.excluded[column.name] for column in COLUMNS[2:]},
+    ),
+    columns=[column.name for column in COLUMNS],
 )
 LINK = (
     update(t)
@@ -63,18 +69,19 @@ DROP = t.delete().where(t.c.provider == bindparam("provider"), t.c.external_id =
 
 
 def get(tx: Connection, provider: str, external_id: str) -> Identity | None:
-    row = tx.execute(ONE, {"provider": provider, "external_id": external_id}).first()
+    row = ONE.first(tx, {"provider": provider, "external_id": external_id})
     return Identity(*row) if row else None
 
 
 def claiming(tx: Connection, emails: Iterable[str]) -> list[Identity]:
     """Every identity that carries one of these addresses (or, for a tombstone, its trace)."""
     wanted = sorted(emails)
-    return [
-        Identity(*row)
-        for start in range(0, len(wanted), LONGEST_LIST)
-        for row in tx.execute(CLAIMING, {"emails": wanted[start : start + LONGEST_LIST]})
-    ]
+    found = []
+    for start in range(0, len(wanted), CLAIMED_AT_ONCE):
+        some = wanted[start : start + CLAIMED_AT_ONCE]
+        some += some[-1:] * (CLAIMED_AT_ONCE - len(some))
+        found += CLAIMING.rows(tx, {f"email_{n}": email for n, email in enumerate(some)})
+    return [Identity(*row) for row in found]
 
 
 def of_user(tx: Connection, user_id: int) -> list[Identity]:
@@ -87,8 +94,8 @@ def of_provider(tx: Connection, provider: str) -> list[Identity]:
 
 def put(tx: Connection, identity: Identity) -> None:
     """Store the whole row; the caller has made sure that it is the newest."""
-    tx.execute(
-        PUT,
+    PUT.run(
+        tx,
         {
             "provider": identity.provider,
             "external_id": identity.external_id,

@@ -10,6 +10,8 @@ from hashlib import sha256
 from sqlalchemy import Connection, RowMapping, bindparam, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from db.statements import Statement
+from db.tables import FAILED as FAILED_ONLY
 from db.tables import webhook_events as t
 
 RETRY_AFTER_MS = (5_000, 30_000, 300_000)  # after the first three failures; then RETRY_EVERY_MS
@@ -28,13 +30,16 @@ class Stored:
 
 
 STORED = (t.c.id, t.c.source, t.c.event_id, t.c.body, t.c.attempts)
-ADD = insert(t).on_conflict_do_nothing(index_elements=[t.c.source, t.c.event_id])
-BECOME = (
+ADD = Statement(
+    insert(t).on_conflict_do_nothing(index_elements=[t.c.source, t.c.event_id]),
+    columns=["source", "event_id", "type", "status", "received_at", "body", "attempts"],
+)
+BECOME = Statement(
     update(t)
     .where(t.c.source == bindparam("of_source"), t.c.event_id == bindparam("of_event_id"))
     .values(
         status=bindparam("status"),
-        waiting_for=bindparam("waiting_for"),
+        waiting_for=bindparam("new_waiting_for"),
         error=bindparam("error"),
         available_at=null(),
     )
@@ -50,19 +55,19 @@ FAIL = (
         waiting_for=null(),
     )
 )
-WAITING = (
+WAITING = Statement(
     select(*STORED)
     .where(t.c.source == bindparam("source"), t.c.waiting_for == bindparam("waiting_for"))
     .order_by(t.c.id)
 )
 DUE = (
     select(*STORED)
-    .where(t.c.status == "failed", t.c.available_at <= bindparam("now"))
+    .where(FAILED_ONLY, t.c.available_at <= bindparam("now"))
     .order_by(t.c.available_at)
     .limit(bindparam("most"))
 )
-NEXT_DUE = select(func.min(t.c.available_at)).where(t.c.status == "failed")
-HURRY = update(t).where(t.c.status == "failed", t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
+NEXT_DUE = select(func.min(t.c.available_at)).where(FAILED_ONLY)
+HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
 STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
 RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
@@ -70,7 +75,7 @@ BY_ID = select(*STORED).where(t.c.id == bindparam("id"))
 SUMMARY = (t.c.id, t.c.source, t.c.event_id, t.c.type, t.c.status, t.c.received_at, t.c.attempts, t.c.error)
 DETAIL = select(*SUMMARY, t.c.available_at, t.c.waiting_for, t.c.body)
 COUNTS = select(t.c.status, func.count()).group_by(t.c.status)
-FAILED = select(func.count()).where(t.c.status == "failed")
+FAILED = select(func.count()).where(FAILED_ONLY)
 
 
 def add(tx: Connection, source: str, event_id: str, type_: str, body: bytes, now: int) -> bool:
@@ -84,7 +89,7 @@ def add(tx: Connection, source: str, event_id: str, type_: str, body: bytes, now
         "body": body,
         "attempts": 0,
     }
-    return tx.execute(ADD, row).rowcount == 1
+    return ADD.run(tx, row) == 1
 
 
 def become(
@@ -97,7 +102,7 @@ def become(
     error: str | None = None,
 ) -> None:
     row = {"of_source": source, "of_event_id": event_id, "status": status}
-    tx.execute(BECOME, {**row, "waiting_for": waiting_for, "error": error})
+    BECOME.run(tx, {**row, "new_waiting_for": waiting_for, "error": error})
 
 
 def fail(tx: Connection, event: Stored, error: str, now: int) -> int:
@@ -123,7 +128,7 @@ def refuse(tx: Connection, source: str, event_id: str, body: bytes, error: str, 
 
 def waiting_for(tx: Connection, source: str, external_id: str) -> list[Stored]:
     """Events that came before the person they speak of, in order of arrival."""
-    return [Stored(*row) for row in tx.execute(WAITING, {"source": source, "waiting_for": external_id})]
+    return [Stored(*row) for row in WAITING.rows(tx, {"source": source, "waiting_for": external_id})]
 
 
 def due(tx: Connection, now: int, most: int) -> list[Stored]:

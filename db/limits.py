@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import BindParameter, Connection, bindparam, case, false, null, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
+from db.statements import Statement
 from db.tables import limits as t
 
 PROBE_AFTER_MS = (0, 2_000, 4_000, 8_000, 16_000)  # S2.7: at once, then after 2, 4, 8, 16 s
@@ -32,7 +33,7 @@ _now: BindParameter[int] = bindparam("now")
 _latest = case((t.c.next_slot > t.c.blocked_until, t.c.next_slot), else_=t.c.blocked_until)
 _free = case((_latest > _now, _latest), else_=_now)
 _new = insert(t).values(name=bindparam("name"), next_slot=0, blocked_until=0, failures=0, probe_at=0, off=False)
-TAKE = (
+TAKE = Statement(
     _new.values(next_slot=_now + bindparam("interval"))
     .on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _free + bindparam("interval")})
     .returning(t.c.next_slot)
@@ -41,7 +42,7 @@ ENSURE = _new.on_conflict_do_nothing(index_elements=[t.c.name])
 _of = t.c.name == bindparam("of_name")
 BLOCK = update(t).where(_of, t.c.blocked_until < bindparam("until")).values(blocked_until=bindparam("until"))
 STATE = (t.c.paused_at, t.c.failures, t.c.probe_at, t.c.blocked_until, t.c.reason, t.c.off)
-GATE = select(*STATE).where(t.c.name == bindparam("name"))
+GATE = Statement(select(*STATE).where(t.c.name == bindparam("name")))
 PAUSE = (
     update(t)
     .where(_of)
@@ -60,7 +61,7 @@ ALL = select(t.c.name, *STATE).order_by(t.c.name)
 
 def take(tx: Connection, name: str, interval_ms: int, now: int) -> int:
     """Reserve the next free slot; returns when it begins, ms."""
-    next_slot: int = tx.execute(TAKE, {"name": name, "interval": interval_ms, "now": now}).scalar_one()
+    next_slot: int = TAKE.scalar(tx, {"name": name, "interval": interval_ms, "now": now})
     return next_slot - interval_ms
 
 
@@ -71,7 +72,7 @@ def block(tx: Connection, name: str, until: int) -> None:
 
 
 def gate(tx: Connection, name: str) -> Gate:
-    row = tx.execute(GATE, {"name": name}).first()
+    row = GATE.first(tx, {"name": name})
     return Gate(*row) if row else Gate()
 
 

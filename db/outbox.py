@@ -15,6 +15,8 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, func, literal, n
 from sqlalchemy.dialects.postgresql import insert
 
 from db import writer
+from db.statements import Statement
+from db.tables import OPEN
 from db.tables import sync_actions as t
 
 LEASE_MS = 60_000  # twice the longest HTTP time-out: a holder that is silent for this long is dead
@@ -37,30 +39,34 @@ class Claim:
 
 _put = insert(t).values(status="due", generation=1, attempts=0)
 _leased = t.c.status == "leased"
-MARK = _put.on_conflict_do_update(
+_ROW = ["workspace_id", "sink", "key", "available_at", "marked_at"]
+_mark = _put.on_conflict_do_update(
     index_elements=[t.c.workspace_id, t.c.sink, t.c.key],
     set_={
         "generation": t.c.generation + 1,
         "status": case((_leased, "leased"), else_="due"),
         "available_at": case((_leased, t.c.available_at), else_=_put.excluded.available_at),
-        "marked_at": case((t.c.status.in_(("due", "leased")), t.c.marked_at), else_=_put.excluded.marked_at),
+        "marked_at": case((or_(_leased, t.c.status == "due"), t.c.marked_at), else_=_put.excluded.marked_at),
         "attempts": 0,
         "error": null(),
     },
 )
-POST = _put.on_conflict_do_nothing(index_elements=[t.c.workspace_id, t.c.sink, t.c.key])
+MARK = Statement(_mark, columns=_ROW)
+POST = Statement(
+    _put.on_conflict_do_nothing(index_elements=[t.c.workspace_id, t.c.sink, t.c.key]), columns=[*_ROW, "payload"]
+)
 _due = (
     select(t.c.id)
     .where(
         t.c.sink == bindparam("of_sink"),
-        t.c.status.in_(("due", "leased")),
+        OPEN,
         t.c.available_at <= bindparam("now"),
     )
     .order_by(t.c.available_at, t.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-CLAIM = (
+CLAIM = Statement(
     update(t)
     .where(t.c.id.in_(_due.scalar_subquery()))
     .values(status="leased", lease_token=bindparam("token"), available_at=bindparam("until"))
@@ -78,7 +84,7 @@ CLAIM = (
 )
 _held = (t.c.id == bindparam("of_id"), t.c.lease_token == bindparam("token"))
 _moved = t.c.generation != bindparam("claimed_generation")
-SETTLE = (
+SETTLE = Statement(
     update(t)
     .where(*_held)
     .values(
@@ -91,17 +97,17 @@ SETTLE = (
     )
 )
 HOLDS = select(literal(1)).where(*_held)
-NEXT_AT = select(func.min(t.c.available_at)).where(t.c.sink == bindparam("sink"), t.c.status.in_(("due", "leased")))
+NEXT_AT = Statement(select(func.min(t.c.available_at)).where(t.c.sink == bindparam("sink"), OPEN))
 PENDING_KEYS = select(t.c.key).where(
     t.c.workspace_id == bindparam("workspace_id"),
     t.c.sink == bindparam("sink"),
-    t.c.status.in_(("due", "leased")),
+    OPEN,
 )
 GENERATIONS = select(t.c.key, t.c.generation).where(
     t.c.workspace_id == bindparam("workspace_id"), t.c.sink == bindparam("sink")
 )
 COUNTS = select(t.c.sink, t.c.status, func.count()).group_by(t.c.sink, t.c.status)
-OLDEST = select(func.min(t.c.marked_at)).where(t.c.status.in_(("due", "leased")), t.c.available_at <= bindparam("now"))
+OLDEST = select(func.min(t.c.marked_at)).where(OPEN, t.c.available_at <= bindparam("now"))
 DEAD = select(func.count()).where(t.c.status == "dead")
 RETRY = (
     update(t)
@@ -125,7 +131,7 @@ def mark(tx: Connection, workspace_id: int, sinks: Iterable[str], key: str, now:
     """Say that `key` is out of date at each of these sinks."""
     for sink in sinks:
         row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
-        tx.execute(MARK, row)
+        MARK.run(tx, row)
         writer.marked(tx)
 
 
@@ -134,7 +140,7 @@ def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str],
         {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now} for key in keys
     ]
     if rows:
-        tx.execute(MARK, rows)
+        MARK.run_many(tx, rows)
         writer.marked(tx)
     return len(rows)
 
@@ -142,14 +148,14 @@ def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str],
 def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, now: int) -> None:
     """Send a message that is not state, once: a second post of the same key changes nothing."""
     row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
-    tx.execute(POST, {**row, "payload": payload})
+    POST.run(tx, {**row, "payload": payload})
     writer.marked(tx)
 
 
 def claim(tx: Connection, sink: str, token: str, now: int, most: int) -> list[Claim]:
     """Lease at most `most` due marks until now + LEASE_MS."""
     rows = {"of_sink": sink, "token": token, "now": now, "until": now + LEASE_MS, "most": most}
-    return [Claim(*row) for row in tx.execute(CLAIM, rows)]
+    return [Claim(*row) for row in CLAIM.rows(tx, rows)]
 
 
 def settle(
@@ -173,7 +179,7 @@ def settle(
         "attempts": attempts,
         "error": error,
     }
-    return tx.execute(SETTLE, row).rowcount == 1
+    return SETTLE.run(tx, row) == 1
 
 
 def holds(tx: Connection, claim: Claim) -> bool:
@@ -182,7 +188,7 @@ def holds(tx: Connection, claim: Claim) -> bool:
 
 def next_at(tx: Connection, sink: str) -> int | None:
     """When the next mark of this sink is due, ms; None when none is open."""
-    found: int | None = tx.execute(NEXT_AT, {"sink": sink}).scalar_one()
+    found: int | None = NEXT_AT.scalar(tx, {"sink": sink})
     return found
 
 

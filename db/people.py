@@ -1,10 +1,11 @@
 """The `users` table: one row a person, found by any id the outside world uses (S1.4)."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
+from db.statements import Statement
 from db.tables import users as t
 from db.tables import workspace_members as members
 
@@ -29,12 +30,14 @@ class Person:
 UNIQUE = ("clerk_id", "email", "slack_user_id", "notion_person_id")
 DERIVED = tuple(t.c[name] for name in Person.__dataclass_fields__)
 
-ADD = insert(t).returning(t.c.id)
+_COLUMNS = tuple(Person.__dataclass_fields__)
+ADD = Statement(insert(t).returning(t.c.id), columns=[*_COLUMNS, "created_at", "updated_at"])
+ROW = Statement(select(*DERIVED).where(t.c.id == bindparam("id")))
 BY_IDS = select(t.c.id, *DERIVED).where(t.c.id.in_(bindparam("ids", expanding=True)))
-CHANGE = (
+CHANGE = Statement(
     update(t)
     .where(t.c.id == bindparam("of_id"))
-    .values({name: bindparam(name) for name in (*Person.__dataclass_fields__, "updated_at")})
+    .values({name: bindparam(f"new_{name}") for name in (*_COLUMNS, "updated_at")})
 )
 RELEASE = {name: update(t).where(t.c.id == bindparam("of_id")).values({name: None}) for name in UNIQUE}
 REMOVE = delete(t).where(t.c.id == bindparam("of_id"))
@@ -86,8 +89,14 @@ class Coverage:
 
 
 def add(tx: Connection, person: Person, now: int) -> int:
-    user_id: int = tx.execute(ADD, {**asdict(person), "created_at": now, "updated_at": now}).scalar_one()
+    row = {name: getattr(person, name) for name in _COLUMNS}
+    user_id: int = ADD.scalar(tx, {**row, "created_at": now, "updated_at": now})
     return user_id
+
+
+def get(tx: Connection, user_id: int) -> Person | None:
+    row = ROW.first(tx, {"id": user_id})
+    return Person(*row) if row else None
 
 
 def load(tx: Connection, ids: Iterable[int]) -> dict[int, Person]:
@@ -103,7 +112,8 @@ def release(tx: Connection, user_id: int, column: str) -> None:
 
 
 def change(tx: Connection, user_id: int, person: Person, now: int) -> None:
-    tx.execute(CHANGE, {**asdict(person), "of_id": user_id, "updated_at": now})
+    row = {f"new_{name}": getattr(person, name) for name in _COLUMNS}
+    CHANGE.run(tx, {**row, "of_id": user_id, "new_updated_at": now})
 
 
 def remove(tx: Connection, user_id: int) -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pydantic_core
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from db.errors import Unavailable, WrongDatabase
+from db.json import from_json, to_json
 
 CACHED_STATEMENTS = 512
 READERS = 4
@@ -63,7 +63,7 @@ class SqliteFile:
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             json_serializer=to_json,
-            json_deserializer=pydantic_core.from_json,
+            json_deserializer=from_json,
         )
 
     def reader_engine(self) -> AsyncEngine:
@@ -75,15 +75,10 @@ class SqliteFile:
             pool_size=READERS,
             max_overflow=0,
             json_serializer=to_json,
-            json_deserializer=pydantic_core.from_json,
+            json_deserializer=from_json,
         )
         event.listen(engine.sync_engine, "connect", _forbid_writes)
         return engine
-
-
-def to_json(value: Any) -> str:
-    """JSON as it is stored: compact, UTF-8."""
-    return pydantic_core.to_json(value).decode()
 
 
 def _forbid_writes(raw: Any, _record: object) -> None:

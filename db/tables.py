@@ -137,7 +137,7 @@ sync_actions = Table(
     Column("attempts", Integer, nullable=False),
     Column("available_at", BigInteger, nullable=False),
     Column("lease_token", Text),
-    Column("payload", JSON),
+    Column("payload", JSON(none_as_null=True)),
     Column("error", Text),
     Column("marked_at", BigInteger, nullable=False),
     UniqueConstraint("workspace_id", "sink", "key"),

@@ -9,19 +9,23 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
+from db.statements import Statement
 from db.tables import user_data as t
 
-LOAD = select(t.c.key, t.c.value).where(t.c.user_id == bindparam("user_id"))
+LOAD = Statement(select(t.c.key, t.c.value).where(t.c.user_id == bindparam("user_id")))
 LOAD_MANY = select(t.c.user_id, t.c.key, t.c.value).where(
     t.c.user_id.in_(bindparam("ids", expanding=True)), t.c.key.in_(bindparam("keys", expanding=True))
 )
-PUT = insert(t)
-PUT = PUT.on_conflict_do_update(index_elements=[t.c.user_id, t.c.key], set_={"value": PUT.excluded.value})
+_put = insert(t)
+PUT = Statement(
+    _put.on_conflict_do_update(index_elements=[t.c.user_id, t.c.key], set_={"value": _put.excluded.value}),
+    columns=["user_id", "key", "value"],
+)
 DROP = t.delete().where(t.c.user_id == bindparam("of_user_id"), t.c.key == bindparam("of_key"))
 
 
 def load(tx: Connection, user_id: int) -> dict[str, Any]:
-    return {key: value for key, value in tx.execute(LOAD, {"user_id": user_id})}  # noqa: C416 - rows, not pairs
+    return dict(LOAD.rows(tx, {"user_id": user_id}))
 
 
 def load_many(tx: Connection, ids: Iterable[int], keys: Iterable[str]) -> dict[int, dict[str, Any]]:
@@ -33,7 +37,7 @@ def load_many(tx: Connection, ids: Iterable[int], keys: Iterable[str]) -> dict[i
 
 def put(tx: Connection, user_id: int, values: Mapping[str, Any]) -> None:
     if values:
-        tx.execute(PUT, [{"user_id": user_id, "key": key, "value": value} for key, value in values.items()])
+        PUT.run_many(tx, [{"user_id": user_id, "key": key, "value": value} for key, value in values.items()])
 
 
 def drop(tx: Connection, user_id: int, keys: Iterable[str]) -> None:

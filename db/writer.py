@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from db.errors import Unavailable
+from db.errors import FAULTS, Unavailable
 from db.sqlite import SqliteFile
+from db.statements import go_direct
 
 QUEUE_LIMIT = 1_000  # calls waiting; past it a caller is told to come back
 BATCH_LIMIT = 64  # calls in one commit: more gains nothing and delays the first
@@ -108,7 +109,9 @@ class Writer:
         while (batch := self._next_batch(tx)) is not None:
             self._busy_since = time.monotonic()
             try:
-                tx = tx or engine.connect()
+                if tx is None:
+                    tx = engine.connect()
+                    go_direct(tx)
                 self._commit_together(tx, batch)
             except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one batch meets
                 _give_up(batch, error)
@@ -241,7 +244,7 @@ def _run_in_savepoint(tx: Connection, raw: sqlite3.Connection, call: Call) -> No
 
 def _translate(error: Exception) -> Exception:
     """A failing database is the database's fault; a broken constraint is the function's."""
-    return Unavailable.from_driver(error) if isinstance(error, OperationalError) else error
+    return Unavailable.because(error) if isinstance(error, FAULTS) else error
 
 
 def _roll_back(raw: sqlite3.Connection) -> None:

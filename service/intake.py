@@ -10,11 +10,11 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 
 from db import inbox
-from db.database import Database, Unavailable, savepoint
+from db.database import Database, savepoint
+from db.errors import FAULTS
 from handlers.alerts import alert
 from handlers.registry import Context, InvalidSignature, Malformed, Message, Outcome, Reply, Source
 from service.clock import now_ms
@@ -162,7 +162,7 @@ def _run(tx: Connection, source: Source, message: Message, context: Context, now
         outcome = handler(tx, message.payload, context, now)
         if outcome.arrived:
             _release_waiting(tx, source, outcome.arrived, context, now)
-    except (OperationalError, Unavailable):
+    except FAULTS:
         raise
     except Exception as error:
         raise HandlerFailed(error) from error
@@ -178,7 +178,7 @@ def _release_waiting(tx: Connection, source: Source, external_id: str, context: 
                 assert isinstance(message, Message)
                 outcome = source.dispatch.handlers[message.type](tx, message.payload, context, now)
                 _become(tx, source, event.event_id, outcome)
-        except OperationalError:
+        except FAULTS:
             raise
         except Exception as error:  # noqa: BLE001 - it must not keep the person from arriving
             note_failure(tx, event, f"{type(error).__name__}: {error}"[:500], context, now)

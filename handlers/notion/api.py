@@ -58,6 +58,12 @@ class NotionApi:
         """Gone where it does not exist or is not shared with us."""
         return await self._call(lambda: self._client.data_sources.retrieve(data_source_id))
 
+    async def databases_named(self, title: str) -> list[Json]:
+        """Data sources with exactly this title that we may see."""
+        question = {"query": title, "filter": {"property": "object", "value": "data_source"}}
+        found = [one async for one in self._paged(self._client.search, **question)]
+        return [one for one in found if "".join(part["plain_text"] for part in one.get("title", ())) == title]
+
     async def create_database(self, parent_page: str, title: str, properties: Json) -> Json:
         return await self._call(
             lambda: self._client.databases.create(

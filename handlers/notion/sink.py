@@ -10,7 +10,7 @@ from db import people
 from db.database import Database
 from db.outbox import LEASE_MS, Claim
 from handlers.notion.api import TIMEOUT_S, NotionApi
-from handlers.notion.directory import KEY, render, to_properties
+from handlers.notion.directory import KEY, from_properties, render, to_properties
 from handlers.notion.users import refresh
 from handlers.pages import Page, PageDelivery
 from handlers.people.linking import NOTION
@@ -75,7 +75,8 @@ class _People:
     async def find(self, key: str) -> list[str]:
         self._in_time()
         pages = await self._api.pages(self._data_source_id, {"property": KEY, "rich_text": {"equals": key}})
-        return [page["id"] for page in pages]
+        # What Notion counts as equal is not documented: the key is compared once more.
+        return [page["id"] for page in pages if from_properties(page["properties"])[0] == key]
 
     async def create(self, key: str, page: Page) -> str:
         self._in_time()

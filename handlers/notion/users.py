@@ -12,13 +12,12 @@ from db.database import Database
 from db.identities import Identity
 from handlers.addresses import address
 from handlers.notion.api import NotionApi
+from handlers.people.importing import BATCH, Import, Tally
 from handlers.people.linking import NOTION
-from handlers.people.recording import record, version, withdraw
+from handlers.people.recording import version, withdraw
 from handlers.registry import Context
 
 log = structlog.get_logger()
-
-BATCH = 50  # people a transaction
 
 
 async def refresh(database: Database, api: NotionApi, context: Context, clock: Callable[[], int]) -> int:
@@ -28,8 +27,9 @@ async def refresh(database: Database, api: NotionApi, context: Context, clock: C
     new = [said for said in listed if not _same(known.get(said.external_id), said)]
     gone = sorted(known.keys() - {said.external_id for said in listed})
     now = clock()
-    for start in range(0, len(new), BATCH):
-        await database.write(_record_all, new[start : start + BATCH], context, now)
+    # The list carries no time of change: the time it was read stands for it.
+    dated = [replace(one, version=version(now, 0, one.external_id.encode())) for one in new]
+    await Import(database, context, clock).record(dated, Tally())
     for start in range(0, len(gone), BATCH):
         await database.write(_withdraw_all, gone[start : start + BATCH], context, now)
     log.info("notion_users_read", listed=len(listed), changed=len(new), gone=len(gone))
@@ -47,12 +47,6 @@ def identity_of(user: dict[str, Any]) -> Identity | None:
 
 def _same(held: Identity | None, said: Identity) -> bool:
     return held is not None and (held.email, held.data) == (said.email, said.data)
-
-
-def _record_all(tx: Connection, users: list[Identity], context: Context, now: int) -> None:
-    for said in users:
-        # The list carries no time of change: the time it was read stands for it.
-        record(tx, replace(said, version=version(now, 0, said.external_id.encode())), context, now)
 
 
 def _withdraw_all(tx: Connection, ids: list[str], context: Context, now: int) -> None:

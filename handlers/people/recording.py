@@ -128,7 +128,7 @@ def _settle(tx: Connection, said: Identity | None, near: list[Identity], context
     owners = _keep_rows(groups)
     before = {i.user_id for i in near if i.user_id and i.provider in (CLERK, ROSTER)}
     vacated = before - set(owners.values())
-    current = people.load(tx, (user_id for user_id in owners.values() if user_id))
+    current = {user_id: row for user_id in owners.values() if user_id and (row := people.get(tx, user_id))}
     derived = {group.anchor.ref: derive(group, context.admin_emails) for group in groups}
     for user_id in vacated:
         people.remove(tx, user_id)
