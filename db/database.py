@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoReaderFree
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.errors import Unavailable, WrongDatabase
@@ -70,6 +71,8 @@ class Database:
                 return await connection.run_sync(_snapshot, fn, args, kwargs)
         except DBAPIError as error:
             raise Unavailable.because(error) from error
+        except NoReaderFree as error:
+            raise Unavailable("every reader is busy") from error
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` in the event loop whenever marks may have appeared: after our own commit that

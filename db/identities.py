@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements import Statement
@@ -49,7 +49,10 @@ COLUMNS = (
 ONE = Statement(
     select(*COLUMNS).where(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
 )
-CLAIMING = Statement(select(*COLUMNS).where(t.c.email.in_([bindparam(f"email_{n}") for n in range(CLAIMED_AT_ONCE)])))
+_claiming = t.c.email.in_([bindparam(f"email_{n}") for n in range(CLAIMED_AT_ONCE)])
+CLAIMING = Statement(select(*COLUMNS).where(_claiming))
+_named = and_(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
+AROUND = Statement(select(*COLUMNS).where(or_(_named, _claiming)))
 OF_USER = select(*COLUMNS).where(t.c.user_id == bindparam("user_id"))
 OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)
 _put = insert(t)
@@ -78,10 +81,18 @@ def claiming(tx: Connection, emails: Iterable[str]) -> list[Identity]:
     wanted = sorted(emails)
     found = []
     for start in range(0, len(wanted), CLAIMED_AT_ONCE):
-        some = wanted[start : start + CLAIMED_AT_ONCE]
-        some += some[-1:] * (CLAIMED_AT_ONCE - len(some))
-        found += CLAIMING.rows(tx, {f"email_{n}": email for n, email in enumerate(some)})
+        found += CLAIMING.rows(tx, _padded(wanted[start : start + CLAIMED_AT_ONCE]))
     return [Identity(*row) for row in found]
+
+
+def around(tx: Connection, ref: tuple[str, str], emails: Iterable[str]) -> list[Identity]:
+    """This identity, and every other that carries one of these (at most CLAIMED_AT_ONCE) addresses."""
+    named = {"provider": ref[0], "external_id": ref[1]}
+    return [Identity(*row) for row in AROUND.rows(tx, named | _padded(list(emails)))]
+
+
+def _padded(emails: list[str]) -> dict[str, str | None]:
+    return {f"email_{n}": emails[n] if n < len(emails) else None for n in range(CLAIMED_AT_ONCE)}
 
 
 def of_user(tx: Connection, user_id: int) -> list[Identity]:

@@ -6,8 +6,9 @@ the person it speaks of); `failed` (kept, tried again by us).
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, null, or_, select, update
+from sqlalchemy import Connection, bindparam, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements import Statement
@@ -75,7 +76,7 @@ BY_ID = select(*STORED).where(t.c.id == bindparam("id"))
 SUMMARY = (t.c.id, t.c.source, t.c.event_id, t.c.type, t.c.status, t.c.received_at, t.c.attempts, t.c.error)
 DETAIL = select(*SUMMARY, t.c.available_at, t.c.waiting_for, t.c.body)
 COUNTS = select(t.c.status, func.count()).group_by(t.c.status)
-FAILED = select(func.count()).where(FAILED_ONLY)
+FAILED = select(func.count()).select_from(t).where(FAILED_ONLY)
 
 
 def add(tx: Connection, source: str, event_id: str, type_: str, body: bytes, now: int) -> bool:
@@ -169,21 +170,24 @@ def key_of(body: bytes) -> str:
     return f"sha256:{sha256(body).hexdigest()}"
 
 
-def detail(tx: Connection, name: str) -> RowMapping | None:
+def detail(tx: Connection, name: str) -> dict[str, Any] | None:
     """One event, by row id or by the sender's event id."""
     by_row = name.isascii() and name.isdigit() and len(name) < 19  # noqa: PLR2004 - fits 63 bits
     found = or_(t.c.event_id == name, t.c.id == int(name)) if by_row else t.c.event_id == name
-    return tx.execute(DETAIL.where(found).order_by(t.c.id)).mappings().first()
+    row = tx.execute(DETAIL.where(found).order_by(t.c.id)).mappings().first()
+    return dict(row) if row else None
 
 
-def latest(tx: Connection, *, status: str | None = None, source: str | None = None, most: int = 50) -> list[RowMapping]:
+def latest(
+    tx: Connection, *, status: str | None = None, source: str | None = None, most: int = 50
+) -> list[dict[str, Any]]:
     """The newest events, newest first."""
     query = select(*SUMMARY).order_by(t.c.id.desc()).limit(most)
     if status:
         query = query.where(t.c.status == status)
     if source:
         query = query.where(t.c.source == source)
-    return list(tx.execute(query).mappings())
+    return [dict(row) for row in tx.execute(query).mappings()]
 
 
 def counts(tx: Connection) -> dict[str, int]:

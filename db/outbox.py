@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, case, func, literal, null, or_, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db import writer
@@ -218,17 +218,20 @@ def dead(tx: Connection) -> int:
     return tx.execute(DEAD).scalar_one()
 
 
-def latest(tx: Connection, *, status: str | None = None, sink: str | None = None, most: int = 50) -> list[RowMapping]:
+def latest(
+    tx: Connection, *, status: str | None = None, sink: str | None = None, most: int = 50
+) -> list[dict[str, Any]]:
     query = select(*SUMMARY).order_by(t.c.marked_at.desc(), t.c.id.desc()).limit(most)
     if status:
         query = query.where(t.c.status == status)
     if sink:
         query = query.where(t.c.sink == sink)
-    return list(tx.execute(query).mappings())
+    return [dict(row) for row in tx.execute(query).mappings()]
 
 
-def detail(tx: Connection, id_: int) -> RowMapping | None:
-    return tx.execute(select(*SUMMARY, t.c.payload).where(t.c.id == id_)).mappings().first()
+def detail(tx: Connection, id_: int) -> dict[str, Any] | None:
+    row = tx.execute(select(*SUMMARY, t.c.payload).where(t.c.id == id_)).mappings().first()
+    return dict(row) if row else None
 
 
 def retry(tx: Connection, ids: Iterable[int], now: int) -> int:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from db.statements import Statement
 from db.tables import users as t
@@ -31,7 +32,7 @@ UNIQUE = ("clerk_id", "email", "slack_user_id", "notion_person_id")
 DERIVED = tuple(t.c[name] for name in Person.__dataclass_fields__)
 
 _COLUMNS = tuple(Person.__dataclass_fields__)
-ADD = Statement(insert(t).returning(t.c.id), columns=[*_COLUMNS, "created_at", "updated_at"])
+ADD = Statement(insert(t), columns=[*_COLUMNS, "created_at", "updated_at"])
 ROW = Statement(select(*DERIVED).where(t.c.id == bindparam("id")))
 BY_IDS = select(t.c.id, *DERIVED).where(t.c.id.in_(bindparam("ids", expanding=True)))
 CHANGE = Statement(
@@ -90,8 +91,7 @@ class Coverage:
 
 def add(tx: Connection, person: Person, now: int) -> int:
     row = {name: getattr(person, name) for name in _COLUMNS}
-    user_id: int = ADD.scalar(tx, {**row, "created_at": now, "updated_at": now})
-    return user_id
+    return ADD.insert(tx, {**row, "created_at": now, "updated_at": now})
 
 
 def get(tx: Connection, user_id: int) -> Person | None:
@@ -121,28 +121,29 @@ def remove(tx: Connection, user_id: int) -> None:
     tx.execute(REMOVE, {"of_id": user_id})
 
 
-def find(tx: Connection, value: str) -> RowMapping | None:
+def find(tx: Connection, value: str) -> dict[str, Any] | None:
     """One person by row id, email, or the id of any platform."""
     for column in ("clerk_id", "slack_user_id", "email", "notion_person_id"):
         needle = value.strip().lower() if column == "email" else value.strip()
         row = tx.execute(LOOKUPS[column], {"value": needle}).mappings().first()
         if row:
-            return row
+            return dict(row)
     if value.isascii() and value.isdigit() and len(value) < 19:  # noqa: PLR2004 - fits 63 bits
-        return tx.execute(LOOKUPS["id"], {"value": int(value)}).mappings().first()
+        row = tx.execute(LOOKUPS["id"], {"value": int(value)}).mappings().first()
+        return dict(row) if row else None
     return None
 
 
-def page(tx: Connection, *, after: int = 0, most: int = 100) -> list[RowMapping]:
+def page(tx: Connection, *, after: int = 0, most: int = 100) -> list[dict[str, Any]]:
     """At most `most` people whose row id is greater than `after`, in the order of row ids."""
-    return list(tx.execute(PAGE, {"after": after, "most": most}).mappings())
+    return [dict(row) for row in tx.execute(PAGE, {"after": after, "most": most}).mappings()]
 
 
 def in_rotation(
     tx: Connection, workspace_id: int, rotation: str, *, after: int = 0, most: int = 100
-) -> list[RowMapping]:
+) -> list[dict[str, Any]]:
     found = tx.execute(IN_ROTATION, {"workspace_id": workspace_id, "rotation": rotation, "after": after, "most": most})
-    return list(found.mappings())
+    return [dict(row) for row in found.mappings()]
 
 
 def ids(tx: Connection) -> list[int]:

@@ -14,6 +14,7 @@ from db.json import from_json, to_json
 
 CACHED_STATEMENTS = 512
 READERS = 4
+READER_WAIT_S = 2.0  # for one of them to be free
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class SqliteFile:
             raise WrongDatabase("it is no database URL; write sqlite:///rollcall.db") from None
         if parsed.get_backend_name() != "sqlite":
             raise WrongDatabase(f"{parsed.get_backend_name()} is not supported yet; write sqlite:///rollcall.db")
+        if parsed.host:
+            raise WrongDatabase("after sqlite: come three slashes and the file; write sqlite:///rollcall.db")
         if parsed.query:
             raise WrongDatabase("options after '?' are not supported; write sqlite:///rollcall.db")
         if not parsed.database or parsed.database == ":memory:":
@@ -46,7 +49,7 @@ class SqliteFile:
             timeout=timeout_s,
             cached_statements=CACHED_STATEMENTS,
         )
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "journal_mode=WAL"):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "journal_mode=WAL"):
             try:
                 raw.execute(f"PRAGMA {pragma}")
             except sqlite3.OperationalError as error:
@@ -74,14 +77,16 @@ class SqliteFile:
             isolation_level="AUTOCOMMIT",
             pool_size=READERS,
             max_overflow=0,
+            pool_timeout=READER_WAIT_S,
             json_serializer=to_json,
             json_deserializer=from_json,
         )
-        event.listen(engine.sync_engine, "connect", _forbid_writes)
+        event.listen(engine.sync_engine, "connect", _prepare_reader)
         return engine
 
 
-def _forbid_writes(raw: Any, _record: object) -> None:
+def _prepare_reader(raw: Any, _record: object) -> None:
     cursor = raw.cursor()
-    cursor.execute("PRAGMA query_only=ON")
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "query_only=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

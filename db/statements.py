@@ -92,6 +92,17 @@ class Statement:
         changed: int = driver.execute(direct.sql, direct.bind(params)).rowcount
         return changed
 
+    def insert(self, tx: Connection, params: Params) -> int:
+        """The id of the row that was inserted. (RETURNING would cost SQLite as much as the insert.)"""
+        driver = tx.info.get(DRIVER)
+        if driver is None:
+            inserted = tx.execute(self.core, params).inserted_primary_key
+            assert inserted is not None
+            return int(inserted[0])
+        direct = self._direct or self._compile()
+        row_id: int = driver.execute(direct.sql, direct.bind(params)).lastrowid
+        return row_id
+
     def run_many(self, tx: Connection, params: Iterable[Params]) -> None:
         """Once for each of these."""
         rows = list(params)

@@ -1,8 +1,9 @@
 """What the other side is known to hold (`sync_status`), and every attempt to change that (`sync_logs`)."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql
 
 from db.outbox import Claim
@@ -83,6 +84,6 @@ def log(
     )
 
 
-def attempts_of(tx: Connection, sink: str, key: str, most: int = 20) -> list[RowMapping]:
+def attempts_of(tx: Connection, sink: str, key: str, most: int = 20) -> list[dict[str, Any]]:
     """The latest attempts for one key, newest first."""
-    return list(tx.execute(LATEST, {"sink": sink, "key": key, "most": most}).mappings())
+    return [dict(row) for row in tx.execute(LATEST, {"sink": sink, "key": key, "most": most}).mappings()]

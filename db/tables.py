@@ -77,18 +77,17 @@ workspace_members = Table(
 identities = Table(
     "identities",
     metadata,
-    Column("id", Id, primary_key=True),
-    Column("provider", Text, nullable=False),
-    Column("external_id", Text, nullable=False),
+    Column("provider", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
     Column("user_id", Id, ForeignKey("users.id", ondelete="SET NULL")),
     Column("email", Text),
     Column("email_verified", Boolean, nullable=False),
     Column("version", Text, nullable=False),
     Column("data", JSON, nullable=False),
     Column("deleted_at", BigInteger),
-    UniqueConstraint("provider", "external_id"),
     Index(None, "email", sqlite_where=text("email IS NOT NULL"), postgresql_where=text("email IS NOT NULL")),
     Index(None, "user_id"),
+    sqlite_with_rowid=False,
 )
 
 user_data = Table(

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine
 
 from db.errors import FAULTS, Unavailable
 from db.sqlite import SqliteFile
@@ -36,7 +35,8 @@ class Call:
     kwargs: dict[str, Any]
     future: asyncio.Future[Any]
     result: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
+    decided: bool = False  # committed, or failed for good: whatever goes wrong later does not change it
 
     @property
     def abandoned(self) -> bool:
@@ -106,47 +106,53 @@ class Writer:
     def _run(self) -> None:
         engine = self.file.writer_engine(timeout_s=LOCK_WAIT_S)
         tx: Connection | None = None
-        while (batch := self._next_batch(tx)) is not None:
-            self._busy_since = time.monotonic()
+        while (batch := self._next_batch()) is not None:
+            if not batch and not self.listeners:
+                continue
+            self._busy_since = time.monotonic() if batch else 0.0
             try:
-                if tx is None:
-                    tx = engine.connect()
-                    go_direct(tx)
+                tx = tx or self._connect(engine)
                 self._commit_together(tx, batch)
+                self._look_around(tx)
             except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one batch meets
                 _give_up(batch, error)
-                _close(tx)
+                _close(tx)  # the next batch opens the file anew: a connection opened read-only stays so
                 tx = None
-            self._answer(batch)
+            if batch:
+                self._answer(batch)
             self._busy_since = 0.0
         _close(tx)
         engine.dispose()
 
-    def _next_batch(self, tx: Connection | None) -> list[Call] | None:
-        """Whatever waits, at most BATCH_LIMIT; None when it is time to end."""
-        while True:
-            try:
-                first = self._calls.get(timeout=LOOK_AROUND_S)
-            except queue.Empty:
-                self._look_around(tx)
-                continue
-            if first is None:
-                return None
-            batch = [first]
-            while len(batch) < BATCH_LIMIT:
-                try:
-                    call = self._calls.get_nowait()
-                except queue.Empty:
-                    break
-                if call is None:
-                    self._calls.put(None)
-                    break
-                batch.append(call)
-            return batch
+    def _connect(self, engine: Engine) -> Connection:
+        tx = engine.connect()
+        go_direct(tx)
+        self._seen_version = -1  # versions of two connections cannot be compared
+        return tx
 
-    def _look_around(self, tx: Connection | None) -> None:
+    def _next_batch(self) -> list[Call] | None:
+        """Whatever waits, at most BATCH_LIMIT; nothing after LOOK_AROUND_S; None when it is time to end."""
+        try:
+            first = self._calls.get(timeout=LOOK_AROUND_S)
+        except queue.Empty:
+            return []
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < BATCH_LIMIT:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                break
+            if call is None:
+                self._calls.put(None)
+                break
+            batch.append(call)
+        return batch
+
+    def _look_around(self, tx: Connection) -> None:
         """Has another process committed? `PRAGMA data_version` says so in 2 µs."""
-        if tx is None or not self.listeners:
+        if not self.listeners:
             return
         version: int = _raw(tx).execute("PRAGMA data_version").fetchone()[0]
         if version != self._seen_version:
@@ -167,11 +173,11 @@ class Writer:
                 if not call.abandoned:
                     _run_in_savepoint(tx, raw, call)
             raw.execute("COMMIT")
-        except _TransactionDied:
-            self._commit_alone(tx, raw, batch)
-        except sqlite3.Error:
+        except (_TransactionDied, sqlite3.Error):
             _roll_back(raw)
             self._commit_alone(tx, raw, batch)
+        for call in batch:
+            call.decided = True
         if tx.info.pop(MARKED, False):
             self._notify()
 
@@ -182,14 +188,10 @@ class Writer:
             try:
                 call.run(tx)
                 raw.execute("COMMIT")
-            except sqlite3.Error as error:
-                call.error = Unavailable(f"the database refused: {error}")
-            except DBAPIError as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
                 call.error = _translate(error)
-            except Exception as error:  # noqa: BLE001 - handed to the caller
-                call.error = error
-            if raw.in_transaction:
                 _roll_back(raw)
+            call.decided = True
 
     def _answer(self, batch: list[Call]) -> None:
         def deliver() -> None:
@@ -223,8 +225,7 @@ def _begin(raw: sqlite3.Connection, batch: list[Call]) -> bool:
             raw.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error):
-                _give_up(batch, Unavailable(f"the database refused: {error}"))
-                return False
+                raise
         else:
             return True
     return False
@@ -234,7 +235,7 @@ def _run_in_savepoint(tx: Connection, raw: sqlite3.Connection, call: Call) -> No
     raw.execute("SAVEPOINT call")
     try:
         call.run(tx)
-    except Exception as error:
+    except BaseException as error:
         if not raw.in_transaction:
             raise _TransactionDied from error
         raw.execute("ROLLBACK TO call")
@@ -242,9 +243,15 @@ def _run_in_savepoint(tx: Connection, raw: sqlite3.Connection, call: Call) -> No
     raw.execute("RELEASE call")
 
 
-def _translate(error: Exception) -> Exception:
+def _translate(error: BaseException) -> Exception:
     """A failing database is the database's fault; a broken constraint is the function's."""
-    return Unavailable.because(error) if isinstance(error, FAULTS) else error
+    if isinstance(error, FAULTS):
+        return Unavailable.because(error)
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    bug = RuntimeError(f"a function on the writer thread raised {type(error).__name__}")
+    bug.__cause__ = error  # itself, it would end the event loop, or no future would take it
+    return bug
 
 
 def _roll_back(raw: sqlite3.Connection) -> None:
@@ -253,9 +260,10 @@ def _roll_back(raw: sqlite3.Connection) -> None:
 
 
 def _give_up(batch: list[Call], error: BaseException) -> None:
-    reason = error if isinstance(error, Unavailable) else Unavailable(f"the database refused: {error}")
+    """Every call that nothing became of yet."""
     for call in batch:
-        call.error = reason
+        if not call.decided:
+            call.error = error if isinstance(error, Unavailable) else Unavailable(f"the database refused: {error}")
 
 
 def _close(tx: Connection | None) -> None:

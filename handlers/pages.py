@@ -1,13 +1,13 @@
 """Delivery of state: make one remote page what the database says now, without ever creating it twice.
 
 wanted   remote id   creating_since    step
-none     known       -                 trash
+none     known       -                 trash: commit that what it shows is in doubt, then send
 none     -           set               find (then trash)
 none     -           -                 nothing
 page     -           -                 create: commit creating_since, then send
 page     -           set               find (then update, or create)
 page     known       hash equal        nothing
-page     known       hash differs      update
+page     known       hash differs      update: commit the same doubt, then send
 """
 
 from collections.abc import Callable, Mapping
@@ -102,6 +102,8 @@ class PageDelivery:
             await self._remember(Known(creating_since=self.clock()))
             return Known(await self.remote.create(key, page), wanted)
         assert known.remote_id is not None
+        # Until the answer is here the page may show either state: a change taken back must be sent as well.
+        await self._remember(Known(known.remote_id))
         if step == "trash":
             await self.remote.trash(known.remote_id)
             return Known()

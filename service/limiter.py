@@ -23,12 +23,13 @@ class Limiter:
 
     async def wait(self) -> None:
         """Return when a request may be sent. Throttled when that is too far off to hold a lease for."""
+        began = self.clock()
         while True:
             now = self.clock()
             slot = await self.database.write(limits.take, self.name, self.interval_ms, now)
             if slot <= now:
                 return
-            if slot - now > LONGEST_HOLD_MS and not self.patient:
+            if slot - began > LONGEST_HOLD_MS and not self.patient:
                 raise Throttled("the rate limit is used up", (slot - now) / 1000)
             await asyncio.sleep((slot - now) / 1000)
             gate = await self.database.read(limits.gate, self.name)

@@ -187,9 +187,7 @@ def settle(tx: Connection, attempt: Attempt, done: Delivered, now: int) -> bool:
         return False
     if done.known is not None:
         sync.remember(tx, claim.workspace_id, claim.sink, claim.key, done.known, now)
-    if attempt.probe or limits.gate(tx, claim.sink).paused:
-        limits.resume(tx, claim.sink)
-        log.info("sink_resumed", sink=claim.sink)
+    _resume(tx, claim.sink)
     _log(tx, attempt, done.operation, "delivered")
     return True
 
@@ -230,15 +228,29 @@ def blame_mark(tx: Connection, attempt: Attempt, reason: str, context: Context, 
     dead = refusals > len(RETRY_AFTER_MS)
     wait = 0 if dead else RETRY_AFTER_MS[refusals - 1]
     if attempt.probe:
-        limits.resume(tx, claim.sink)  # it answered: it is this mark that is wrong
+        _resume(tx, claim.sink)  # it answered: it is this mark that is wrong
     _log(tx, attempt, "deliver", "refused", reason)
     held = outbox.settle(
         tx, claim, now, status="dead" if dead else "due", next_at=now + wait, attempts=refusals, error=reason
     )
-    if dead and held and claim.sink != CHANNEL:
+    if held and claim.sink != CHANNEL and _is_dead(tx, claim):
         text = f"{claim.sink} refused {claim.key} {refusals} times: `rollcall actions show {claim.id}`."
         alert(tx, context, f"dead:{claim.sink}:{claim.id}:{claim.generation}", text, now)
     return held
+
+
+def _is_dead(tx: Connection, claim: Claim) -> bool:
+    """Not if the mark moved while it was refused: then it goes again, from the first attempt."""
+    found = outbox.detail(tx, claim.id)
+    return found is not None and found["status"] == "dead"
+
+
+def _resume(tx: Connection, sink: str) -> None:
+    """The sink works again. What somebody switched off meanwhile stays off."""
+    gate = limits.gate(tx, sink)
+    if gate.paused and not gate.off:
+        limits.resume(tx, sink)
+        log.info("sink_resumed", sink=sink)
 
 
 def _log(tx: Connection, attempt: Attempt, operation: str, outcome: str, error: str | None = None) -> None:

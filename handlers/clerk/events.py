@@ -16,7 +16,7 @@ from handlers.clerk.payloads import Deleted, Envelope, Session, User
 from handlers.clerk.signature import Verifier, message_id
 from handlers.people import sessions
 from handlers.people.linking import CLERK
-from handlers.people.recording import record, version
+from handlers.people.recording import Recorded, record, version
 from handlers.people.values import accept
 from handlers.registry import APPLIED, Context, Dispatch, Message, Outcome, Source, ignored
 
@@ -60,9 +60,10 @@ def _event_id(headers: Mapping[str, str]) -> str | None:
 def user_saved(tx: Connection, event: Event, context: Context, now: int) -> Outcome:
     """Person, derived data and marks, from whichever of the two comes first or last (S3.1, S3.2)."""
     said = identity_of(event.data, sent_at=event.envelope.sent_at, body=event.body)
-    if not record(tx, said, context, now):
+    recorded = record(tx, said, context, now)
+    if recorded is Recorded.STALE:
         return Outcome("stale", note="a newer event about this user was here first")
-    return Outcome(arrived=said.external_id)
+    return Outcome(arrived=said.external_id) if recorded is Recorded.FIRST else APPLIED
 
 
 @dispatch.on("user.deleted", data=Deleted)

@@ -50,8 +50,9 @@ class Verifier:
 
 
 def message_id(headers: Mapping[str, str]) -> str | None:
-    """The id a sender repeats when it sends the same message again."""
-    return headers.get("svix-id") or headers.get("webhook-id")
+    """The id that was signed: a sender repeats it when it sends the same message again."""
+    signed = _one_family(headers)
+    return signed[0] if signed else None
 
 
 def key_of(secret: str) -> bytes:
@@ -66,12 +67,10 @@ def key_of(secret: str) -> bytes:
 
 
 def _signed_headers(headers: Mapping[str, str]) -> tuple[str, str, list[str]]:
-    for family in FAMILIES:
-        id_, sent_at, signature = (headers.get(f"{family}-{part}") for part in ("id", "timestamp", "signature"))
-        if id_ and sent_at and signature:
-            break
-    else:
+    signed = _one_family(headers)
+    if signed is None:
         raise InvalidSignature("the signature headers are missing")
+    id_, sent_at, signature = signed
     if not DIGITS.fullmatch(sent_at):
         raise InvalidSignature("the timestamp is not a number of seconds")
     if not PRINTABLE.fullmatch(id_):
@@ -80,6 +79,15 @@ def _signed_headers(headers: Mapping[str, str]) -> tuple[str, str, list[str]]:
     if not signatures:
         raise InvalidSignature("no signature of version 1")
     return id_, sent_at, signatures
+
+
+def _one_family(headers: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """Id, time and signatures from the first complete family of headers; mixed, they would let in an unsigned id."""
+    for family in FAMILIES:
+        id_, sent_at, signature = (headers.get(f"{family}-{part}") for part in ("id", "timestamp", "signature"))
+        if id_ and sent_at and signature:
+            return id_, sent_at, signature
+    return None
 
 
 def _is_utf8(body: bytes) -> bool:

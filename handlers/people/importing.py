@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from db.database import Database
 from db.identities import Identity
-from handlers.people.recording import record
+from handlers.people.recording import Recorded, record
 from handlers.registry import Context
 
 BATCH = 50  # people a transaction
@@ -46,4 +46,4 @@ class Import:
 
 def record_all(tx: Connection, said: Iterable[Identity], context: Context, now: int) -> int:
     """How many of these statements were news."""
-    return sum(record(tx, one, context, now) for one in said)
+    return sum(record(tx, one, context, now) is not Recorded.STALE for one in said)

@@ -6,6 +6,7 @@ source is kept, a tombstone is final, and people are a function of what is kept.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from enum import IntEnum
 from hashlib import sha256
 from typing import Any
 
@@ -34,22 +35,33 @@ def person_key(user_id: int) -> str:
     return f"person:{user_id}"
 
 
-def record(tx: Connection, said: Identity, context: Context, now: int) -> bool:
-    """Take a statement in. False if a newer one was here before it, or the identity is deleted for good."""
-    old = identities.get(tx, said.provider, said.external_id)
+class Recorded(IntEnum):
+    """What a statement was: overtaken by a newer one or by a deletion (false), the first of its identity, or newer."""
+
+    STALE = 0
+    FIRST = 1
+    NEWER = 2
+
+
+def record(tx: Connection, said: Identity, context: Context, now: int) -> Recorded:
+    """Take a statement in."""
+    near = {identity.ref: identity for identity in identities.around(tx, said.ref, _with_traces([said.email]))}
+    old = near.get(said.ref)
     if old and not _is_news(tx, old, said, context, now):
-        return False
+        return Recorded.STALE
     if said.deleted_at is not None:
         said = _tombstone(said, old)
     elif old:
         said = _with_confirmation(said, old.data)
-    said = replace(said, user_id=old.user_id if old else None)
-    near = {identity.ref: identity for identity in _neighbours(tx, old, said)}
+    if old:
+        said = replace(said, user_id=old.user_id)
+        if old.email != said.email:
+            near |= {identity.ref: identity for identity in _neighbours(tx, old, said)}
     near[said.ref] = said
     user_id = _settle(tx, said, list(near.values()), context, now)
     if old and user_id is not None and said.provider == CLERK:
         _note_name_change(tx, user_id, old, said)
-    return True
+    return Recorded.NEWER if old else Recorded.FIRST
 
 
 def rederive(tx: Connection, emails: Iterable[str], context: Context, now: int) -> None:
@@ -81,8 +93,8 @@ def _is_news(tx: Connection, old: Identity, said: Identity, context: Context, no
 
 
 def _tombstone(said: Identity, old: Identity | None) -> Identity:
-    """Final. It keeps no personal data, but the trace of the address it held last (see linking)."""
-    kept = trace(old.email) if old and old.email and old.email_verified else None
+    """Final. It keeps no personal data, but in Clerk the trace of the address it held last (see linking)."""
+    kept = _trace_of(old) if old else None
     return replace(said, email=kept, version=old.version if old else "", data={}, email_verified=False)
 
 
@@ -90,8 +102,11 @@ def _late_claim(old: Identity, said: Identity) -> Identity:
     """A deleted person's late event still tells which address was theirs, in whatever order the two came."""
     if said.version <= old.version:
         return old
-    email = trace(said.email) if said.email and said.email_verified else None
-    return replace(old, email=email, version=said.version)
+    return replace(old, email=_trace_of(said), version=said.version)
+
+
+def _trace_of(last: Identity) -> str | None:
+    return trace(last.email) if last.provider == CLERK and last.email and last.email_verified else None
 
 
 def _with_confirmation(said: Identity, earlier: Mapping[str, Any]) -> Identity:
@@ -117,9 +132,17 @@ def _neighbours(tx: Connection, old: Identity | None, said: Identity) -> list[Id
     """Everyone whose person may change: those who share the address there was or the one there is now."""
     addresses = {identity.email for identity in (old, said) if identity and identity.email}
     plain = {address for address in addresses if not address.startswith("sha256:")}
-    if not plain:
-        return []
-    return identities.claiming(tx, plain | {trace(address) for address in plain})
+    if old and not old.live:
+        # It may let go of the address it holds a trace of, and only a roster entry can have been kept from it.
+        plain |= {
+            entry.external_id for entry in identities.of_provider(tx, ROSTER) if trace(entry.external_id) in addresses
+        }
+    return identities.claiming(tx, _with_traces(plain))
+
+
+def _with_traces(addresses: Iterable[str | None]) -> set[str]:
+    plain = {address for address in addresses if address}
+    return plain | {trace(address) for address in plain}
 
 
 def _settle(tx: Connection, said: Identity | None, near: list[Identity], context: Context, now: int) -> int | None:

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+)
 from sqlalchemy import Connection
 
 from db import user_data
@@ -15,22 +24,32 @@ log = structlog.get_logger()
 HISTORY_LIMIT = 50  # entries kept of name_history and login_history, the newest
 
 
+def _as_text(value: Any) -> Any:
+    if not isinstance(value, str) or "T" not in value:
+        raise ValueError("must be a time such as 2026-11-02T09:00:00Z")
+    return value
+
+
+# What is checked is stored as it came: nothing may pass only because pydantic would have converted it.
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Preferences(_Value):
     theme: Literal["light", "dark", "system"] | None = None
-    notifications: bool | None = None
+    notifications: StrictBool | None = None
     language: str | None = Field(None, min_length=1, max_length=35)
     timezone: str | None = Field(None, min_length=1, max_length=64)
 
 
 class Onboarding(_Value):
     step: Literal["welcome", "profile", "preferences", "complete"]
-    completed: bool
-    started_at: AwareDatetime
-    completed_at: AwareDatetime | None = None
+    completed: StrictBool
+    started_at: Moment
+    completed_at: Moment | None = None
 
 
 class Profile(_Value):
@@ -41,8 +60,8 @@ class Profile(_Value):
 
 
 class Login(_Value):
-    timestamp: AwareDatetime
-    success: bool
+    timestamp: Moment
+    success: StrictBool
     device: str | None = None
     ip: str | None = None
 
@@ -52,11 +71,11 @@ class NameChange(_Value):
 
     first_name: str
     last_name: str
-    timestamp: AwareDatetime
+    timestamp: Moment
     changed_by: str | None = None
 
 
-Flags = Annotated[dict[str, Annotated[bool, Field(strict=True)]], Field(max_length=200)]
+Flags = Annotated[dict[str, StrictBool], Field(max_length=200)]
 
 TYPES: dict[str, TypeAdapter[Any]] = {
     "preferences": TypeAdapter(Preferences),
@@ -64,11 +83,11 @@ TYPES: dict[str, TypeAdapter[Any]] = {
     "onboarding_status": TypeAdapter(Onboarding),
     "profile": TypeAdapter(Profile),
     "session_count": TypeAdapter(Annotated[int, Field(ge=0, strict=True)]),
-    "last_active": TypeAdapter(AwareDatetime),
+    "last_active": TypeAdapter(Moment),
     "login_history": TypeAdapter(Annotated[list[Login], Field(max_length=HISTORY_LIMIT)]),
     "name_history": TypeAdapter(Annotated[list[NameChange], Field(max_length=HISTORY_LIMIT)]),
-    "last_clerk_sync": TypeAdapter(AwareDatetime),
-    "signup_date": TypeAdapter(AwareDatetime),
+    "last_clerk_sync": TypeAdapter(Moment),
+    "signup_date": TypeAdapter(Moment),
     "signup_source": TypeAdapter(Literal["clerk", "invite", "admin"]),
 }
 
@@ -96,13 +115,13 @@ def check(key: str, value: Any) -> Any:
 def accept(key: str, value: Any, **about: str) -> Any:
     """What of foreign metadata may be stored; the rest leaves a log line, for it must not stop its event.
 
-    Fields a type does not know are left out; a value that does not fit is dropped whole.
+    Fields a type does not know, and nulls, are left out; a value that does not fit is dropped whole.
     """
     if value is None:
         return None
     fields = FIELDS.get(key)
     if fields and isinstance(value, dict):
-        value = {name: one for name, one in value.items() if name in fields}
+        value = {name: one for name, one in value.items() if name in fields and one is not None}
     try:
         return check(key, value)
     except InvalidValue as error:

@@ -59,14 +59,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_workspace_members_user_id", "workspace_members", ["user_id"], unique=False)
     op.create_index(
-        "ix_workspace_members_workspace_id_rotation",
-        "workspace_members",
-        ["workspace_id", "rotation"],
-        unique=False,
+        "ix_workspace_members_workspace_id_rotation", "workspace_members", ["workspace_id", "rotation"], unique=False
     )
     op.create_table(
         "identities",
-        sa.Column("id", Id, nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
         sa.Column("user_id", Id, nullable=True),
@@ -76,8 +72,8 @@ def upgrade() -> None:
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_identities_user_id", ondelete="SET NULL"),
-        sa.PrimaryKeyConstraint("id", name="pk_identities"),
-        sa.UniqueConstraint("provider", "external_id", name="uq_identities_provider_external_id"),
+        sa.PrimaryKeyConstraint("provider", "external_id", name="pk_identities"),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_identities_email",

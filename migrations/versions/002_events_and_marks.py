@@ -58,7 +58,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("available_at", sa.BigInteger(), nullable=False),
         sa.Column("lease_token", sa.Text(), nullable=True),
-        sa.Column("payload", sa.JSON(), nullable=True),
+        sa.Column("payload", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("marked_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("status IN ('due', 'leased', 'settled', 'dead')", name="ck_sync_actions_status"),

@@ -14,7 +14,12 @@ from service.sandbox.personas import clerk_id, notion_id, slack_id
 from service.sandbox.story_stage import HOUR_MS, Move, Stage, moved, renamed
 
 FLAGS = {"feature_flags": {"new_calendar": True, "beta_console": False}}
-CHOICES = {"preferences": {"theme": "dark", "digest": "weekly"}, "onboarding_status": "preferences"}
+CHOICES = {
+    "preferences": {"theme": "dark", "notifications": False},
+    "onboarding_status": {"step": "preferences", "completed": False, "started_at": "2026-01-05T09:30:00Z"},
+}
+# Browsers write unsafe metadata: an unknown field must be left out, a value of the wrong shape dropped whole.
+MISTAKES = {"preferences": {"theme": "light", "digest": "weekly"}, "onboarding_status": "preferences"}
 
 
 def keeps_quiet(_stage: Stage, _person: Persona) -> None:
@@ -222,5 +227,5 @@ FOR_MEMBERS = (
     Move(joins_slack, in_slack=False),
     Move(is_impersonated_in_slack, in_slack=False),
     Move(is_named_by_another_company, in_slack=False, in_notion=False),
-    Move(keeps_quiet, unsafe=CHOICES),
+    Move(keeps_quiet, unsafe=MISTAKES),
 )

@@ -2,7 +2,7 @@
 
 The rules, and nothing else: of one source's words about one id the newest counts (`updated_at`, then the time
 of the envelope); a deletion in Clerk is final; a Slack member belongs to the person whose verified address
-they confirmed.
+they confirmed; what Slack observes of them are preferences, unless they chose otherwise in Clerk.
 """
 
 import json
@@ -18,6 +18,7 @@ Status = Literal["active", "inactive", "banned", "locked"]
 Role = Literal["admin", "member"]
 _Version = tuple[int, int]
 _SECONDS_END = 10**11
+_PREFERENCES = ("theme", "notifications", "language", "timezone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,8 @@ class Oracle:
             created_at_ms=user["created_at"],
             signup_source=public.get("signup_source", "clerk"),
             feature_flags=public.get("feature_flags"),
-            preferences=unsafe.get("preferences"),
-            onboarding_status=unsafe.get("onboarding_status"),
+            preferences=_preferences(unsafe.get("preferences", {}), member or {}),
+            onboarding_status=_object(unsafe.get("onboarding_status")),
             session_count=session_count,
         )
 
@@ -151,6 +152,17 @@ def _primary(user: Json) -> tuple[str | None, bool]:
         if email["id"] == user["primary_email_address_id"]:
             return str(email["email_address"]).lower(), email["verification"]["status"] == "verified"
     return None, False
+
+
+def _preferences(chosen: Json, member: Json) -> Json | None:
+    observed = {"language": member.get("locale"), "timezone": member.get("tz")}
+    known = {name: value for name, value in observed.items() if value}
+    return known | {name: chosen[name] for name in _PREFERENCES if name in chosen} or None
+
+
+def _object(value: Any) -> Json | None:
+    """A browser may have written anything."""
+    return value if isinstance(value, dict) else None
 
 
 def _status(user: Json, member: Json | None) -> Status:

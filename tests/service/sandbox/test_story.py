@@ -261,8 +261,16 @@ def test_admins_are_named_by_public_metadata(told: Story) -> None:
 def test_metadata_is_kept(told: Story) -> None:
     person = expected(told, subject(told, "metadata"))
     assert person.feature_flags == {"new_calendar": True, "beta_console": False}
-    assert person.preferences == {"theme": "dark", "digest": "weekly"}
-    assert person.onboarding_status == "preferences"
+    assert person.preferences.items() >= {"theme": "dark", "notifications": False}.items()
+    assert person.onboarding_status["step"] == "preferences"
+
+
+def test_metadata_of_a_wrong_shape_is_not_expected(told: Story) -> None:
+    (before,) = [user for user in told.clerk_users if user["unsafe_metadata"].get("onboarding_status") == "preferences"]
+    person = expected(told, before["id"])
+    assert "digest" in before["unsafe_metadata"]["preferences"]
+    assert set(person.preferences) == {"theme", "language", "timezone"}
+    assert person.onboarding_status is None
 
 
 def test_sign_ins_are_counted_once(told: Story) -> None:

@@ -1,0 +1,152 @@
+"""`rollcall serve`: the web process, from the first check to a clean end after SIGTERM."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic_core import to_json
+from starlette.applications import Starlette
+
+from service import logs
+from service.app import create_app
+from service.cli.console import AsJson
+from service.cli.exits import Misuse
+from service.cli.session import must_exist
+from service.cli.switches import switches
+from service.settings import Settings, load
+
+FINISH_S = 10  # for requests under way; the relay has as long again: together under the 30 s platforms give
+BACKLOG = 2048
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on, instead of PORT; 0 takes a free one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Receive webhooks and deliver what is out of date, until SIGTERM or Ctrl-C."""
+    overrides = {"host": host, "port": port}
+    settings = load(**{name: value for name, value in overrides.items() if value is not None})
+    logs.configure(settings.log_level, settings.log_format)
+    must_exist(settings)
+    with listening(settings.host, settings.port) as listeners:
+        summary = summarise(settings, listeners[0])
+        server = Server(
+            uvicorn.Config(
+                create_app(settings),
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="off",  # ours is around the server: its errors reach us, and it ends after the last request
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,  # nothing here depends on who the caller says they are
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=FINISH_S,
+            )
+        )
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(server.live(listeners, as_text(summary, as_json=as_json)))
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, but a signal it has obeyed is not raised again: the process ends with 0."""
+
+    greeting = ""
+
+    async def live(self, listeners: list[socket.socket], greeting: str) -> None:
+        """Serve from the lifespan's start to its end. Raises what the lifespan raises."""
+        self.greeting = greeting
+        app = self.config.app
+        assert isinstance(app, Starlette)
+        with self._obeying():
+            async with app.router.lifespan_context(app):
+                await self.serve(listeners)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so once requests are answered, not before."""
+        await super().startup(sockets)
+        typer.echo(self.greeting)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing to capture: `live` has done so for longer."""
+        yield
+
+    @contextlib.contextmanager
+    def _obeying(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        # The second signal: do not wait for requests under way.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Sockets for every address the host has; Misuse where one cannot be had."""
+    with contextlib.ExitStack() as stack:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            listeners: list[socket.socket] = []
+            for family, _, _, _, address in dict.fromkeys(found):
+                # A free port, once chosen, is the same for all addresses.
+                chosen = listeners[0].getsockname()[1] if listeners and not port else address[1]
+                listeners.append(stack.enter_context(_listener(family, (address[0], chosen, *address[2:]))))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Misuse(
+                f"cannot listen on {host}:{port}: {reason}; name another with --port (PORT) or --host (HOST)"
+            ) from None
+        yield listeners
+
+
+def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
+    # With the protocol named, accepted connections get TCP_NODELAY.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def summarise(settings: Settings, listener: socket.socket) -> dict[str, Any]:
+    """Where it listens, and what is on or off and why."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "version": version("rollcall"),
+        "url": f"http://{host}:{listener.getsockname()[1]}",
+        "platforms": switches(settings),
+    }
+
+
+def as_text(summary: dict[str, Any], *, as_json: bool) -> str:
+    """One line either way."""
+    if as_json:
+        parts = [{"name": part.name, "on": part.on, "why": part.why} for part in summary["platforms"]]
+        return to_json({**summary, "platforms": parts}).decode()
+    return " · ".join((f"Rollcall {summary['version']}", summary["url"], *map(str, summary["platforms"])))

@@ -1,0 +1,147 @@
+"""What holds for every command: help, exit codes, and errors that are sentences."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from db.database import Unavailable, WrongDatabase
+from handlers.registry import Gone, Refused, SinkDown, Throttled
+from service.app import NotMigrated
+from service.cli import app, exits, session
+from service.cli.exits import Code, Misuse, Problem, code_of
+from service.settings import SettingsError
+from tests.service.cli.conftest import Process, Rollcall
+
+READING = (
+    ("people", "list"),
+    ("people", "show", "1"),
+    ("events", "list"),
+    ("events", "show", "1"),
+    ("events", "replay", "--failed"),
+    ("actions", "list"),
+    ("actions", "show", "1"),
+    ("actions", "retry", "--dead"),
+    ("migrate", "--down", "--yes"),
+    ("serve",),
+    ("doctor",),
+)
+
+
+def commands(found: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    found = found or typer.main.get_command(app)
+    yield path, found
+    for name, inner in getattr(found, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+ALL = list(commands())
+LEAVES = [(path, found) for path, found in ALL if not hasattr(found, "commands")]
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), ALL, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_has_help(path: tuple[str, ...], command: Any, rollcall: Rollcall) -> None:
+    assert command.help
+    for parameter in command.params:
+        assert parameter.name == "help" or parameter.help, f"{parameter.name} has no help"
+    shown = rollcall(*path, "--help")
+    assert shown.exit_code == 0
+    assert "Usage:" in shown.stdout
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=lambda value: value[-1] if isinstance(value, tuple) else "")
+def test_every_command_can_speak_json(path: tuple[str, ...], command: Any) -> None:
+    assert any("--json" in parameter.opts for parameter in command.params), path
+
+
+def test_each_exit_code_stands_for_one_end() -> None:
+    assert len({code.value for code in Code}) == len(Code.__members__)
+    assert len({code.meaning for code in Code}) == len(Code.__members__)
+
+
+def test_the_help_lists_every_exit_code(rollcall: Rollcall) -> None:
+    shown = " ".join(rollcall("--help").stdout.split())
+    for code in Code:
+        assert f"{code.value} {code.meaning}" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Problem("no"), 1),
+        (Misuse("no"), 2),
+        (SettingsError("no"), 2),
+        (WrongDatabase("no"), 2),
+        (NotMigrated("no"), 3),
+        (Unavailable("no"), 3),
+        (SinkDown("no"), 4),
+        (Throttled("no", 1), 4),
+        (Refused("no"), 4),
+        (Gone("no"), 4),
+        (ZeroDivisionError("no"), 5),
+    ],
+)
+def test_every_error_has_its_exit_code(error: Exception, code: int) -> None:
+    assert code_of(error) == code
+
+
+def test_the_version_is_printed(rollcall: Rollcall) -> None:
+    assert rollcall("--version").stdout.startswith("rollcall ")
+
+
+def test_an_unexpected_error_is_one_sentence_and_a_hint(rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr(session, "settings", broken)
+    ended = rollcall("people", "list")
+    assert ended.exit_code == Code.FAULT
+    assert ended.stdout == ""
+    assert "ZeroDivisionError: by nought" in ended.stderr
+    assert f"{exits.DEBUG}=1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_with_debugging_on_an_unexpected_error_shows_where(rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(session, "settings", broken)
+    assert isinstance(rollcall("people", "list", ROLLCALL_DEBUG="1").exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_no_command_but_migrate_makes_a_database(command: tuple[str, ...], rollcall: Rollcall, folder: Path) -> None:
+    ended = rollcall(*command, DATABASE_URL="sqlite:///elsewhere.db")
+    assert ended.exit_code == (1 if command == ("doctor",) else 3)
+    assert "run `rollcall migrate`" in ended.output
+    assert not (folder / "elsewhere.db").exists()
+
+
+@pytest.mark.parametrize("command", [one for one in READING if one[0] != "doctor"], ids=" ".join)
+def test_wrong_settings_are_all_named(command: tuple[str, ...], rollcall: Rollcall) -> None:
+    ended = rollcall(*command, PORT="many", LOG_LEVEL="LOUD", SLACK_BOT_TOKEN="xoxp-wrong")
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    for name in ("PORT", "LOG_LEVEL", "SLACK_BOT_TOKEN"):
+        assert f"error: {name} " in ended.stderr
+    assert "wrong" not in ended.stderr
+
+
+def test_a_file_that_is_no_database_is_no_traceback(rollcall: Rollcall, folder: Path) -> None:
+    (folder / "other.db").write_text("these are not the bytes you are looking for" * 100)
+    for command in (("people", "list"), ("migrate",)):
+        ended = rollcall(*command, DATABASE_URL="sqlite:///other.db")
+        assert ended.exit_code == 3
+        assert "not a database" in ended.stderr
+
+
+def test_the_process_ends_with_the_same_codes(process: Process) -> None:
+    child = process("people", "list", DATABASE_URL="mysql://x")
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (2, "")
+    assert err.startswith("error: DATABASE_URL ")
