@@ -95,11 +95,13 @@ def _snapshot(tx: Connection, fn: Callable[..., T], args: tuple[Any, ...], kwarg
 
 
 @contextmanager
-def transaction(url: str) -> Iterator[Connection]:
+def transaction(url: str, *, foreign_keys: bool = True) -> Iterator[Connection]:
     """One transaction outside any event loop: for migrations and for tests that look at the rows."""
     engine = database_file(url).writer_engine(timeout_s=30.0)
     try:
         with engine.connect() as tx:
+            if not foreign_keys:
+                tx.exec_driver_sql("PRAGMA foreign_keys=OFF")
             tx.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield tx

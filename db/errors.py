@@ -13,7 +13,7 @@ class Unavailable(Exception):
     """The database cannot take this now (locked, full, read-only, overloaded): answer 503, try again later."""
 
     @classmethod
-    def because(cls, error: Exception) -> "Unavailable":
+    def because(cls, error: BaseException) -> "Unavailable":
         if isinstance(error, Unavailable):
             return error
         said = error.orig if isinstance(error, DBAPIError) else error

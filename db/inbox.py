@@ -72,6 +72,9 @@ HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(avail
 STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
 RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
+DISMISS = (
+    update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
+)
 BY_ID = select(*STORED).where(t.c.id == bindparam("id"))
 SUMMARY = (t.c.id, t.c.source, t.c.event_id, t.c.type, t.c.status, t.c.received_at, t.c.attempts, t.c.error)
 DETAIL = select(*SUMMARY, t.c.available_at, t.c.waiting_for, t.c.body)
@@ -117,6 +120,11 @@ def fail(tx: Connection, event: Stored, error: str, now: int) -> int:
 def give_up(tx: Connection, event: Stored, error: str) -> None:
     """Keep it as `failed`, not to be tried again by itself: the same bytes will not parse tomorrow either."""
     tx.execute(FAIL, {"of_id": event.id, "error": error, "attempts": event.attempts + 1, "available_at": None})
+
+
+def dismiss(tx: Connection, id_: int) -> bool:
+    """An operator has looked at a failed event and wants nothing done for it; False if it is not failed."""
+    return tx.execute(DISMISS, {"of_id": id_}).rowcount == 1
 
 
 def refuse(tx: Connection, source: str, event_id: str, body: bytes, error: str, now: int) -> bool:

@@ -1,5 +1,6 @@
 """How Rollcall opens its SQLite file: durable, foreign keys on, transactions begun by us alone."""
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.errors import Unavailable, WrongDatabase
+from db.errors import WrongDatabase
 from db.json import from_json, to_json
 
 CACHED_STATEMENTS = 512
@@ -49,13 +50,15 @@ class SqliteFile:
             timeout=timeout_s,
             cached_statements=CACHED_STATEMENTS,
         )
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "journal_mode=WAL"):
-            try:
+        try:
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
                 raw.execute(f"PRAGMA {pragma}")
-            except sqlite3.OperationalError as error:
-                # WAL is a property of the file: whoever first opens it unlocked and writable sets it.
-                if not pragma.startswith("journal_mode"):
-                    raise Unavailable(f"the database refused: {error}") from error
+            # WAL is a property of the file: whoever first opens it unlocked and writable sets it.
+            with contextlib.suppress(sqlite3.OperationalError):
+                raw.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.Error:
+            raw.close()
+            raise
         return raw
 
     def writer_engine(self, *, timeout_s: float) -> Engine:
@@ -65,6 +68,7 @@ class SqliteFile:
             creator=lambda: self.connect(timeout_s=timeout_s),
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,  # an error's text is logged; addresses are not
             json_serializer=to_json,
             json_deserializer=from_json,
         )
@@ -75,6 +79,7 @@ class SqliteFile:
             f"sqlite+aiosqlite:///{self.path}",
             connect_args={"isolation_level": None, "cached_statements": CACHED_STATEMENTS},
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
             pool_size=READERS,
             max_overflow=0,
             pool_timeout=READER_WAIT_S,

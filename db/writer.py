@@ -224,7 +224,8 @@ def _begin(raw: sqlite3.Connection, batch: list[Call]) -> bool:
         try:
             raw.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
+            # BUSY_SNAPSHOT: somebody keeps an unread result; waiting does not help, opening the file anew does.
+            if "locked" not in str(error) or error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
                 raise
         else:
             return True
@@ -263,7 +264,7 @@ def _give_up(batch: list[Call], error: BaseException) -> None:
     """Every call that nothing became of yet."""
     for call in batch:
         if not call.decided:
-            call.error = error if isinstance(error, Unavailable) else Unavailable(f"the database refused: {error}")
+            call.error = Unavailable.because(error)
 
 
 def _close(tx: Connection | None) -> None:

@@ -1,5 +1,7 @@
 """The schema's history: Alembic, configured in code so that it works from any folder and from the wheel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -29,14 +31,25 @@ def current(tx: Connection) -> str | None:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database up to `revision`, in one transaction."""
-    with transaction(url) as tx:
+    with _migrating(url) as tx:
         command.upgrade(_config(tx), revision)
 
 
 def downgrade(url: str, revision: str = FIRST) -> None:
     """Take the database back to `revision`, in one transaction. Data of dropped columns is gone."""
-    with transaction(url) as tx:
+    with _migrating(url) as tx:
         command.downgrade(_config(tx), revision)
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[Connection]:
+    """Foreign keys are off, then checked: SQLite changes a table by copying and dropping it, which would cascade."""
+    with transaction(url, foreign_keys=False) as tx:
+        yield tx
+        orphans = {(child, parent) for child, _, parent, _ in tx.exec_driver_sql("PRAGMA foreign_key_check")}
+        if orphans:
+            named = ", ".join(f"{child} without its {parent}" for child, parent in sorted(orphans))
+            raise RuntimeError(f"the migration would leave rows of {named}; nothing was changed")
 
 
 def _config(tx: Connection | None) -> Config:

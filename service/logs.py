@@ -23,7 +23,16 @@ def configure(level: str = "INFO", form: str = "auto") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Libraries(logging.Handler):
+    """What libraries say through the standard library, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage().splitlines()
+        first = said[0] if said else ""
+        structlog.get_logger().log(record.levelno, "library", logger=record.name, text=first, exc_info=record.exc_info)
 
 
 def _json(value: Any, default: Any = None, **_: Any) -> str:

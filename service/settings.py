@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticUseDefault
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.database import WrongDatabase, database_file
@@ -25,14 +26,8 @@ def _split(value: Any) -> Any:
     return value
 
 
-def _blank_is_unset(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Emails = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
-OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 
 
 class Settings(BaseSettings):
@@ -50,18 +45,25 @@ class Settings(BaseSettings):
     log_format: str = "auto"
 
     clerk_webhook_signing_secret: Secrets = ()
-    clerk_secret_key: OptionalSecret = None
+    clerk_secret_key: SecretStr | None = None
     clerk_base_url: str = "https://api.clerk.com/v1"
 
     slack_signing_secret: Secrets = ()
-    slack_bot_token: OptionalSecret = None
-    slack_alert_channel: OptionalText = None
+    slack_bot_token: SecretStr | None = None
+    slack_alert_channel: str | None = None
     slack_base_url: str = "https://slack.com/api/"
 
-    notion_api_token: OptionalSecret = None
-    notion_people_data_source_id: OptionalText = None
+    notion_api_token: SecretStr | None = None
+    notion_people_data_source_id: str | None = None
     notion_base_url: str = "https://api.notion.com"
     notion_requests_per_second: float = Field(3.0, ge=0, le=1000)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            raise PydanticUseDefault
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -87,7 +89,7 @@ class Settings(BaseSettings):
     def _are_slack_secrets(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for secret in secrets:
             text = secret.get_secret_value()
-            if len(text) < 16 or not text.isalnum():  # noqa: PLR2004 - Slack's have 32 hexadecimal digits
+            if len(text) < 16 or not (text.isascii() and text.isalnum()):  # noqa: PLR2004 - Slack's have 32 hexadecimal digits
                 raise ValueError("must be the 32 characters under Basic Information > Signing Secret")
         return secrets
 
@@ -112,8 +114,12 @@ class Settings(BaseSettings):
     @field_validator("clerk_base_url", "slack_base_url", "notion_base_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
             raise ValueError("must be an http or https URL such as https://api.example.com")
         return url.rstrip("/")
 

@@ -115,14 +115,11 @@ class Stage:
 
     async def deliver(self, work: Work) -> None:
         """Deliver and settle what was taken, all at once."""
-        attempts = [Attempt(claim, work.probe, self.clock()) for claim in work.claims]
-        await asyncio.gather(*(self.loop._deliver(attempt) for attempt in attempts))
+        await _deliver(self.loop, work)
 
     async def round(self) -> Work:
         """Take once, deliver that."""
-        work = await self.take()
-        await self.deliver(work)
-        return work
+        return await step(self.loop)
 
     async def run(self, rounds: int = 200) -> None:
         """Deliver until nothing is left, skipping every wait."""
@@ -188,6 +185,18 @@ class Stage:
         loop = _loop(self.world, database, self.data_source_id, self.context, self.clock, interval_ms)
         self._closing += [loop.sink.close, lambda: database.__aexit__(None, None, None)]
         return replace(self, database=database, loop=loop, _closing=[])
+
+
+async def step(loop: SinkLoop) -> Work:
+    """Take once, deliver and settle that."""
+    work = await loop._take(loop.sink.concurrency)
+    await _deliver(loop, work)
+    return work
+
+
+async def _deliver(loop: SinkLoop, work: Work) -> None:
+    attempts = [Attempt(claim, work.probe, loop.clock()) for claim in work.claims]
+    await asyncio.gather(*(loop._deliver(attempt) for attempt in attempts))
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -29,6 +29,10 @@ class Committed(Exception):
         self.remote_id = remote_id
 
 
+class Forbidden(SinkDown):
+    """The integration lacks a capability (403): give it one in Notion, under the integration's settings."""
+
+
 class NotionApi:
     """Raises SinkDown, Throttled, Refused or Gone. `wait` returns when the next request may be sent."""
 
@@ -146,7 +150,7 @@ def translate(error: HTTPResponseError) -> Exception:
         return Gone(message)
     if error.status == 409 or (error.status == 400 and not _is_schema(code, str(error))):  # noqa: PLR2004
         return Refused(message)
-    return SinkDown(message)
+    return Forbidden(message) if error.status == 403 else SinkDown(message)  # noqa: PLR2004
 
 
 def _is_schema(code: str, message: str) -> bool:
@@ -166,7 +170,7 @@ def _reason(error: HTTPResponseError) -> str | None:
 def _retry_after(error: HTTPResponseError) -> float:
     said = error.headers.get("retry-after") or (error.additional_data or {}).get("retry_after") or 1
     try:
-        return min(max(float(said), 0.1), 3600.0)
+        return min(3600.0, max(0.1, float(said)))  # in this order, a NaN is no wait at all
     except ValueError:
         return 60.0
 

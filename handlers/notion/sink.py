@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from db import people
 from db.database import Database
 from db.outbox import LEASE_MS, Claim
-from handlers.notion.api import TIMEOUT_S, NotionApi
+from handlers.notion.api import TIMEOUT_S, Forbidden, NotionApi
 from handlers.notion.directory import KEY, from_properties, render, to_properties
 from handlers.notion.users import refresh
 from handlers.pages import Page, PageDelivery
@@ -19,6 +19,7 @@ from handlers.registry import Context, Delivered, Gone, Throttled
 log = structlog.get_logger()
 
 USERS = "users"  # the key of the mark that re-arms itself: read the user list again
+PERSON = "person:"  # what a person's key begins with; `page:` is a surplus page on its way to the trash
 USERS_EVERY_MS = 3_600_000
 MARGIN_MS = 6_000  # between the end of the longest request and the end of the lease
 
@@ -43,24 +44,32 @@ class NotionSink:
 
     async def deliver(self, database: Database, claim: Claim) -> Delivered:
         if claim.key == USERS:
-            changed = await refresh(database, self._api, self._context, self._clock)
-            return Delivered(f"read {changed} changed users", again_at=self._clock() + USERS_EVERY_MS)
+            operation = await self._read_users(database)
+            return Delivered(operation, again_at=self._clock() + USERS_EVERY_MS)
         deadline = self._clock() + LEASE_MS - TIMEOUT_S * 1000 - MARGIN_MS
         remote = _People(self._api, self._data_source_id, deadline, self._clock)
         done = await PageDelivery(database, claim, remote, render, self._clock).run()
-        if done.operation != "nothing":
-            await database.read(_note_unmapped, claim.key)
+        if done.operation != "nothing" and claim.key.startswith(PERSON):
+            await database.read(_note_unmapped, int(claim.key.removeprefix(PERSON)))
         return done
+
+    async def _read_users(self, database: Database) -> str:
+        try:
+            return f"read {await refresh(database, self._api, self._context, self._clock)} changed users"
+        except Forbidden as error:
+            # Pages do not need the list: people show as their address (S1.7, S2.5).
+            log.warning("notion_users_unreadable", reason=str(error), fix="allow it to read user information")
+            return "may not read users"
 
     async def close(self) -> None:
         await self._api.close()
 
 
-def _note_unmapped(tx: Connection, key: str) -> None:
+def _note_unmapped(tx: Connection, user_id: int) -> None:
     """S2.5: who cannot be shown as a Notion person shows as text, and leaves a line."""
-    person = people.load(tx, [int(key.removeprefix("person:"))]).get(int(key.removeprefix("person:")))
+    person = people.load(tx, [user_id]).get(user_id)
     if person and person.email and not person.notion_person_id:
-        log.info("notion_person_unmapped", key=key, shown_as="the e-mail as text")
+        log.info("notion_person_unmapped", key=f"{PERSON}{user_id}", shown_as="the e-mail as text")
 
 
 class _People:

@@ -71,11 +71,22 @@ async def call(request: Awaitable[Any]) -> Any:
 
 
 def _translate(error: SlackApiError) -> Exception:
+    # Where the body is no JSON, slack_sdk gives aiohttp's response, or its own without data.
     response: Any = error.response
-    status: int = getattr(response, "status_code", 0)
-    code = str(response.get("error") if isinstance(getattr(response, "data", None), dict) else status)
+    data = getattr(response, "data", None)
+    code = data.get("error") if isinstance(data, dict) else None
+    status: int = getattr(response, "status_code", 0) or getattr(response, "status", 0)
     if status == 429 or code == "ratelimited":  # noqa: PLR2004 - HTTP's Too Many Requests
-        return Throttled("Slack: ratelimited", float(response.headers.get("Retry-After", 1)))
+        return Throttled("Slack: ratelimited", _retry_after(response.headers.get("Retry-After")))
+    if code is None:
+        return SinkDown(f"Slack: an answer that cannot be read (HTTP {status})")
     if status >= 500 or code in SINK_ERRORS:  # noqa: PLR2004 - HTTP's server errors
         return SinkDown(f"Slack: {code}")
     return Refused(f"Slack: {code}")
+
+
+def _retry_after(said: str | None) -> float:
+    try:
+        return min(3600.0, max(0.1, float(said or 1)))  # in this order, a NaN is no wait at all
+    except ValueError:
+        return 60.0

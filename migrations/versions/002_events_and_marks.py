@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("available_at", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "status IN ('applied', 'ignored', 'stale', 'waiting', 'failed')", name="ck_webhook_events_status"
+            "status IN ('applied', 'ignored', 'stale', 'waiting', 'failed')", name=op.f("ck_webhook_events_status")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_webhook_events"),
         sa.UniqueConstraint("source", "event_id", name="uq_webhook_events_source_event_id"),
@@ -61,7 +61,7 @@ def upgrade() -> None:
         sa.Column("payload", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("marked_at", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("status IN ('due', 'leased', 'settled', 'dead')", name="ck_sync_actions_status"),
+        sa.CheckConstraint("status IN ('due', 'leased', 'settled', 'dead')", name=op.f("ck_sync_actions_status")),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name="fk_sync_actions_workspace_id", ondelete="CASCADE"
         ),

@@ -98,6 +98,27 @@ def replay(
         raise typer.Exit(Code.PROBLEM)
 
 
+@app.command()
+def dismiss(
+    events: Annotated[list[str], typer.Argument(metavar="ID", help="Row ids, or the senders' event ids.")],
+    as_json: AsJson = False,
+) -> None:
+    """Stop minding failed events: they are kept, as ignored. Ends with 1 if one of them is not failed."""
+
+    def dismiss_all(tx: Connection) -> dict[str, bool]:
+        found = {name: inbox.detail(tx, name) for name in events}
+        return {name: bool(row and inbox.dismiss(tx, row["id"])) for name, row in found.items()}
+
+    done = session.write(dismiss_all)
+    if as_json:
+        print_json(done)
+    else:
+        for name, dismissed in done.items():
+            say(f"{name}: {'dismissed' if dismissed else 'no such failed event'}")
+    if not all(done.values()):
+        raise typer.Exit(Code.PROBLEM)
+
+
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """`outcome`: its status now; `unknown` where there is no such event."""

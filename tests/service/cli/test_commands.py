@@ -37,13 +37,15 @@ def commands(found: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
         yield from commands(inner, (*path, name))
 
 
+def name_of(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else ""
+
+
 ALL = list(commands())
 LEAVES = [(path, found) for path, found in ALL if not hasattr(found, "commands")]
 
 
-@pytest.mark.parametrize(
-    ("path", "command"), ALL, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
-)
+@pytest.mark.parametrize(("path", "command"), ALL, ids=name_of)
 def test_every_command_has_help(path: tuple[str, ...], command: Any, rollcall: Rollcall) -> None:
     assert command.help
     for parameter in command.params:
@@ -53,7 +55,7 @@ def test_every_command_has_help(path: tuple[str, ...], command: Any, rollcall: R
     assert "Usage:" in shown.stdout
 
 
-@pytest.mark.parametrize(("path", "command"), LEAVES, ids=lambda value: value[-1] if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=name_of)
 def test_every_command_can_speak_json(path: tuple[str, ...], command: Any) -> None:
     assert any("--json" in parameter.opts for parameter in command.params), path
 

@@ -12,7 +12,7 @@ def test_what_steers_a_terminal_is_replaced(dangerous: str) -> None:
 
 
 def test_letters_of_any_script_stay() -> None:
-    text = "Zoë 雨桐 Олена\u00a0Їжак 🎉"
+    text = "Zoë 雨桐 Олена\u00a0Їжак 🎉"  # noqa: RUF001 - that is the point
     assert printable(text) == text.replace("\u00a0", " ")
 
 

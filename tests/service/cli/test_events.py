@@ -128,3 +128,12 @@ def test_replay_wants_events_or_failed(rollcall: Rollcall, arguments: list[str])
 
 def test_nothing_failed_is_no_problem(rollcall: Rollcall) -> None:
     assert rollcall("events", "replay", "--failed").exit_code == 0
+
+
+def test_a_dismissed_event_is_kept_but_minded_no_more(rollcall: Rollcall, put: Put) -> None:
+    failed, fine = put("msg_a", error="broken"), put("msg_b")
+    assert rollcall("events", "dismiss", str(failed)).exit_code == 0
+    assert said(rollcall("events", "show", "msg_a", "--json"))["status"] == "ignored"
+    assert said(rollcall("events", "list", "--status", "failed", "--json")) == []
+    assert rollcall("events", "dismiss", str(fine), "nobody").exit_code == 1
+    assert said(rollcall("events", "show", "msg_b", "--json"))["status"] == "applied"

@@ -1,0 +1,172 @@
+"""What sources may say, built in one line each; heard in any order on one database, and what came of it told back."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from db import identities, people, user_data
+from db.identities import Identity
+from handlers.clerk import events as clerk_events
+from handlers.notion.directory import render_many
+from handlers.people.deriving import derive
+from handlers.people.linking import NOTION, ROSTER, resolve
+from handlers.people.recording import person_key, record, version
+from handlers.registry import Context, Message, Source
+from handlers.slack import events as slack_events
+from service.intake import accept
+
+Json = dict[str, Any]
+
+NOW = 1_790_000_000_000
+TEAM = "T0ROLLCALL1"
+CONTEXT = Context(admin_emails=frozenset({"ann@example.com"}), sinks=frozenset({"notion", "slack"}))
+CLERK = clerk_events.source(("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",))
+SLACK = slack_events.source(("8f742231b10e8888abcd99yyyzzz85a5",))
+HISTORY = ("name_history", "login_history")  # the one thing that may depend on arrival
+COUNTED = ("session_count", "last_active")  # not a function of identities
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A webhook: the same `event_id` again is a redelivery."""
+
+    source: Source
+    event_id: str
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"{self.event_id}: {self.body.decode()}"
+
+    def hear(self, tx: Connection, now: int) -> None:
+        message = self.source.parse(self.body, self.event_id)
+        assert isinstance(message, Message)
+        accept(tx, self.source, message, self.body, CONTEXT, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list or a file says: the roster, Notion's users, an import."""
+
+    identity: Identity
+
+    def hear(self, tx: Connection, now: int) -> None:
+        record(tx, self.identity, CONTEXT, now)
+
+
+Said = Event | Listed
+
+
+def _event(source: Source, event_id: str, message: Json) -> Event:
+    return Event(source, event_id, json.dumps(message).encode())
+
+
+def clerk(
+    event_id: str, who: str, email: str | None, at: int = 0, sent: int = 0, *, verified: bool = True, **data: Any
+) -> Event:
+    """Clerk says so of a user; `at` and `sent` are ms after NOW."""
+    status = "verified" if verified else "unverified"
+    address = {"id": "idn_1", "email_address": email, "verification": {"status": status}}
+    user = {
+        "id": who,
+        "first_name": who.title(),
+        "last_name": None,
+        "primary_email_address_id": "idn_1" if email else None,
+        "email_addresses": [address] if email else [],
+        "created_at": NOW - 1_000,
+        "updated_at": NOW + at,
+    }
+    return _event(CLERK, event_id, {"type": "user.updated", "timestamp": NOW + sent, "data": user | data})
+
+
+def deleted(event_id: str, who: str, sent: int = 0) -> Event:
+    return _event(CLERK, event_id, {"type": "user.deleted", "timestamp": NOW + sent, "data": {"id": who}})
+
+
+def session(event_id: str, who: str, at: int = 0, kind: str = "created") -> Event:
+    data = {"id": f"sess_{event_id}", "user_id": who, "created_at": NOW + at}
+    return _event(CLERK, event_id, {"type": f"session.{kind}", "timestamp": NOW + at, "data": data})
+
+
+def slack(
+    event_id: str, who: str, email: str | None, at: int = 0, *, confirmed: bool | None = True, **changes: Any
+) -> Event:
+    """Slack says so of a member, `at` seconds after NOW; `confirmed` None: it does not say, as of deactivated ones."""
+    user = {
+        "id": who,
+        "team_id": TEAM,
+        "deleted": False,
+        "profile": {"email": email, "real_name": f"~{who}~", "title": changes.pop("title", "")},
+        "updated": NOW // 1000 + at,
+        **({} if confirmed is None else {"is_email_confirmed": confirmed}),
+        **changes,
+    }
+    stamp = f"{NOW // 1000 + at}.000100"
+    inner = {"type": "user_change", "user": user, "event_ts": stamp}
+    return _event(SLACK, event_id, {"type": "event_callback", "team_id": TEAM, "event_id": event_id, "event": inner})
+
+
+def roster(email: str, *rotations: str, at: int = 0, name: str | None = None) -> Listed:
+    data: Json = {"rotations": list(rotations), **({"name": name} if name else {})}
+    stamp = version(NOW + at, 0, json.dumps(data).encode())
+    return Listed(Identity(ROSTER, email, email, email_verified=True, version=stamp, data=data))
+
+
+def notion(who: str, email: str | None, at: int = 0) -> Listed:
+    stamp = version(NOW + at, 0, f"{who} {email}".encode())
+    return Listed(Identity(NOTION, who, email, email_verified=email is not None, version=stamp, data={"name": who}))
+
+
+def hear(tx: Connection, stream: Iterable[Said]) -> None:
+    for number, said in enumerate(stream):
+        said.hear(tx, NOW + number)
+
+
+def told(tx: Connection) -> Json:
+    """Everything that must not depend on the order of arrival: people by Clerk id or address, never by row."""
+    rows = people.load(tx, people.ids(tx))
+    names = {user_id: row.clerk_id or row.email for user_id, row in rows.items()}
+    assert len(set(names.values())) == len(rows)
+    rotations = people.rotations(tx, CONTEXT.workspace_id, rows)
+    pages = render_many(tx, [person_key(user_id) for user_id in rows])
+    return {
+        "people": {
+            names[user_id]: (row, _data(tx, user_id), rotations.get(user_id, []), pages[person_key(user_id)])
+            for user_id, row in rows.items()
+        },
+        "identities": {
+            one.ref: (one.email, one.email_verified, one.version, one.data, one.live, names.get(one.user_id))
+            for one in everyone(tx)
+        },
+    }
+
+
+def derived_anew(tx: Connection) -> Json:
+    """People as all identities together say, worked out in one go."""
+    found = {}
+    for group in resolve(everyone(tx)):
+        derived = derive(group, CONTEXT.admin_emails)
+        found[derived.person.clerk_id or derived.person.email] = (
+            derived.person,
+            derived.data,
+            sorted(derived.rotations),
+        )
+    return found
+
+
+def standing(ending: Json) -> Json:
+    """The part of `told` that follows from identities, to be held against `derived_anew`."""
+    return {
+        who: (row, {key: value for key, value in data.items() if key not in COUNTED}, rotations)
+        for who, (row, data, rotations, _page) in ending["people"].items()
+    }
+
+
+def everyone(tx: Connection) -> list[Identity]:
+    return [Identity(*row) for row in tx.execute(select(*identities.COLUMNS))]
+
+
+def _data(tx: Connection, user_id: int) -> Json:
+    return {key: value for key, value in user_data.load(tx, user_id).items() if key not in HISTORY}

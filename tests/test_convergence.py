@@ -1,0 +1,314 @@
+"""Whatever the order, however often, and with whatever lost on the way and sent again: the end is the same.
+
+ROLLCALL_EXAMPLES=5000 ROLLCALL_SEED=1 explores further than the suite does.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from pydantic_core import to_json
+from sqlalchemy import Connection, Engine
+
+import migrations
+from db import inbox
+from db.sqlite import SqliteFile
+from handlers.clerk.events import identity_of as clerk_identity
+from handlers.clerk.payloads import User as ClerkUser
+from handlers.notion.users import identity_of as notion_identity
+from handlers.people.recording import version
+from handlers.people.values import iso
+from handlers.slack.events import identity_of as slack_identity
+from handlers.slack.events import not_ours
+from handlers.slack.payloads import User as SlackUser
+from service.sandbox.story import Story, story
+from tests import statements
+from tests.statements import (
+    CLERK,
+    NOW,
+    SLACK,
+    Event,
+    Json,
+    Listed,
+    Said,
+    clerk,
+    deleted,
+    notion,
+    roster,
+    session,
+    slack,
+)
+
+EXAMPLES = int(os.environ.get("ROLLCALL_EXAMPLES", "60"))
+SEED = os.environ.get("ROLLCALL_SEED")
+ANN, BOB, CYD = "ann@example.com", "bob@example.com", "cyd@example.com"
+GONE = {"confirmed": None, "deleted": True}
+
+# Every trouble we know of, about nine accounts and five addresses.
+STREAM: list[Said] = [
+    # Two accounts swap their addresses; of one update there is a twin of the same moment.
+    clerk("m01", "ann", ANN, 1),
+    clerk("m02", "bob", BOB, 1),
+    clerk("m03", "ann", BOB, 5),
+    clerk("m04", "bob", ANN, 5),
+    clerk("m05", "bob", ANN, 5, first_name="Robert"),
+    clerk("m06", "ann", BOB, 5, sent=1, first_name="Anne", unsafe_metadata={"preferences": {"theme": "dark"}}),
+    # An unverified claim on an address of somebody, verified for a while, and given up.
+    clerk("m07", "eve", ANN, 9, verified=False),
+    clerk("m08", "eve", CYD, 3),
+    clerk("m09", "eve", ANN, 7, banned=True),
+    # An account is deleted and made anew; its last update comes from anywhere.
+    clerk("m10", "cyd", CYD, 1),
+    clerk("m11", "cyd", CYD, 4, locked=True),
+    deleted("m12", "cyd", 6),
+    clerk("m13", "cyd_again", CYD, 8),
+    session("m14", "cyd", 2),
+    session("m15", "cyd_again", 9),
+    # A roster address whose person moved on and was deleted, and one whose person was deleted in place.
+    clerk("m16", "dan", "dan@example.com", 1),
+    clerk("m17", "dan", "dan@example.org", 2),
+    deleted("m18", "dan", 3),
+    clerk("m19", "fay", "fay@example.com", 1),
+    deleted("m20", "fay", 2),
+    roster("dan@example.com", "AM", name="Dan of the Roster"),
+    roster("fay@example.com", "PM"),
+    roster(ANN, "Core", "PM"),
+    roster(ANN, "AM", at=3),
+    roster("only@example.com", "AM"),
+    # Nobody's account: without an address, and one that is never created.
+    clerk("m21", "gil", None, 1, public_metadata={"role": "admin"}),
+    deleted("m22", "hal"),
+    session("m23", "hal", 1),
+    session("m24", "nobody", 1),
+    # Sign-ins, some before their person.
+    session("m25", "ann", 1),
+    session("m26", "ann", 7),
+    session("m27", "ann", 9, "ended"),
+    session("m28", "bob", 4, "revoked"),
+    # Slack: confirmed, deactivated without a word on that, confirmed for another address, forgotten, never confirmed.
+    slack("Ev01", "U_ann", ANN, 1, title="Engineer", tz="Europe/Oslo"),
+    slack("Ev02", "U_ann", ANN, 2, **GONE),
+    slack("Ev03", "U_bob", BOB, 1),
+    slack("Ev04", "U_bob", CYD, 2, confirmed=False),
+    slack("Ev05", "U_bob", BOB, 3, **GONE),
+    slack("Ev06", "U_cyd", CYD, 1),
+    slack("Ev07", "U_cyd", CYD, 2, is_forgotten=True, **GONE),
+    slack("Ev08", "U_eve", ANN, 3, confirmed=False),
+    slack("Ev09", "U_two", ANN, 4, title="Contractor"),
+    slack("Ev10", "U_dan", "dan@example.com", 1),
+    slack("Ev11", "U_bot", ANN, 9, is_bot=True),
+    # Notion.
+    notion("n_ann", ANN),
+    notion("n_ann", BOB, 4),
+    notion("n_dan", "dan@example.com"),
+    notion("n_two", ANN, 2),
+]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    file: Path = tmp_path_factory.mktemp("convergence") / "rollcall.db"
+    migrations.upgrade(f"sqlite:///{file}")
+    engine = SqliteFile(file).writer_engine(timeout_s=5.0)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def undone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that leaves nothing behind."""
+    with engine.connect() as tx:
+        tx.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield tx
+        finally:
+            tx.exec_driver_sql("ROLLBACK")
+
+
+def ending(engine: Engine, stream: Sequence[Said]) -> Json:
+    """How a stream ends; checked on the way: no event failed, and people are what all identities together say."""
+    with undone(engine) as tx:
+        statements.hear(tx, stream)
+        assert inbox.failed(tx) == 0
+        end = statements.told(tx)
+        assert statements.standing(end) == statements.derived_anew(tx)
+        return end
+
+
+def explored(test: Callable[..., None]) -> Callable[..., None]:
+    bounded = settings(
+        max_examples=EXAMPLES,
+        derandomize=SEED is None,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    return bounded(seed(int(SEED))(test) if SEED else test)
+
+
+@st.composite
+def rearranged(draw: st.DrawFn, stream: Sequence[Said]) -> list[Said]:
+    """The same statements in another order, some of them twice or more, some lost at first and sent at last."""
+    order = list(draw(st.permutations(range(len(stream)))))
+    for number in draw(st.lists(st.sampled_from(order), max_size=8)):
+        order.insert(draw(st.integers(0, len(order))), number)
+    lost = set(draw(st.lists(st.sampled_from(order), max_size=4)))
+    return [stream[n] for n in (*(n for n in order if n not in lost), *(n for n in order if n in lost))]
+
+
+@explored
+@given(stream=rearranged(STREAM))
+def test_every_rearrangement_ends_the_same(engine: Engine, stream: list[Said]) -> None:
+    assert ending(engine, stream) == ending(engine, STREAM)
+
+
+def test_the_stream_ends_as_it_should(engine: Engine) -> None:
+    """So that "the same" is also right."""
+    people = ending(engine, STREAM)["people"]
+    shown = {who: (row.email, row.slack_user_id, row.notion_person_id, row.status) for who, (row, *_) in people.items()}
+    assert shown == {
+        "ann": (BOB, "U_bob", "n_ann", "inactive"),
+        "bob": (ANN, "U_two", "n_two", "active"),
+        "eve": (None, None, None, "active"),
+        "cyd_again": (CYD, None, None, "active"),
+        "gil": (None, None, None, "active"),
+        "dan@example.com": ("dan@example.com", "U_dan", "n_dan", "active"),
+        "only@example.com": ("only@example.com", None, None, "active"),
+    }
+    assert {who: rotations for who, (_, _, rotations, _) in people.items() if rotations} == {
+        "bob": ["AM"],
+        "dan@example.com": ["AM"],
+        "only@example.com": ["AM"],
+    }
+    assert {who: data["session_count"] for who, (_, data, *_) in people.items() if "session_count" in data} == {
+        "ann": 2,
+        "cyd_again": 1,
+    }
+    assert {who for who, (row, *_) in people.items() if row.role == "admin"} == {"bob", "gil"}
+
+
+# --- any stream at all, in a world so small that everything collides ---
+
+ACCOUNTS, MEMBERS = st.sampled_from(["ann", "bob", "cyd"]), st.sampled_from(["U1", "U2"])
+ADDRESSES = st.sampled_from([ANN, BOB, CYD])
+MOMENTS = st.integers(0, 4)
+IDS = st.just("")
+STATEMENTS = st.one_of(
+    st.builds(
+        clerk,
+        IDS,
+        ACCOUNTS,
+        ADDRESSES | st.none(),
+        MOMENTS,
+        MOMENTS,
+        verified=st.booleans(),
+        first_name=st.sampled_from(["Ann", None]),
+        banned=st.booleans(),
+    ),
+    st.builds(clerk, IDS, ACCOUNTS, ADDRESSES, MOMENTS),
+    st.builds(deleted, IDS, ACCOUNTS),
+    st.builds(session, IDS, ACCOUNTS, MOMENTS, st.sampled_from(["created", "ended"])),
+    st.builds(
+        slack,
+        IDS,
+        MEMBERS,
+        ADDRESSES | st.none(),
+        MOMENTS,
+        confirmed=st.sampled_from([True, True, False, None]),
+        deleted=st.booleans(),
+        is_forgotten=st.sampled_from([False] * 9 + [True]),
+        tz=st.sampled_from(["Europe/Oslo", None]),
+    ),
+    st.builds(roster, ADDRESSES, st.sampled_from(["AM", "PM"]), at=MOMENTS, name=st.sampled_from(["Ros", None])),
+    st.builds(notion, st.sampled_from(["n1", "n2"]), ADDRESSES | st.none(), MOMENTS),
+)
+
+
+@st.composite
+def stream_and_rearrangement(draw: st.DrawFn) -> tuple[list[Said], list[Said]]:
+    said = draw(st.lists(STATEMENTS, min_size=1, max_size=14))
+    stream = [_numbered(one, number) for number, one in enumerate(said)]
+    return stream, draw(rearranged(stream))
+
+
+def _numbered(said: Said, number: int) -> Said:
+    if isinstance(said, Listed):
+        return said
+    return replace(
+        said, event_id=f"m{number}", body=said.body.replace(b'"event_id": ""', b'"event_id": "m%d"' % number)
+    )
+
+
+@explored
+@given(streams=stream_and_rearrangement())
+def test_any_stream_ends_the_same_in_another_order(engine: Engine, streams: tuple[list[Said], list[Said]]) -> None:
+    stream, other = streams
+    assert ending(engine, other) == ending(engine, stream)
+
+
+# --- a whole day with an oracle that knows none of our code ---
+
+
+@pytest.mark.parametrize("number", range(max(6, EXAMPLES // 10)))
+def test_a_days_story_ends_as_its_oracle_says(engine: Engine, number: int) -> None:
+    day = story(number, now_ms=NOW, people=30 if number % 3 else 60, newcomers=9)
+    stream = _imported(day) + _delivered(day)
+    if number:
+        Random(number).shuffle(stream)
+    with undone(engine) as tx:
+        statements.hear(tx, stream)
+        assert inbox.failed(tx) == 0
+        end = statements.told(tx)["people"]
+    assert [_as_expected(end[one.clerk_id]) for one in day.expected] == [_fields(one) for one in day.expected]
+    assert set(end) == {one.clerk_id for one in day.expected}
+    assert day.deleted_clerk_ids.isdisjoint(end)
+    assert day.unlinked_slack_ids.isdisjoint({row.slack_user_id for row, *_ in end.values()})
+
+
+def _delivered(day: Story) -> list[Said]:
+    sources = {"clerk": CLERK, "slack": SLACK}
+    return [Event(sources[one.platform], one.event_id, one.body) for one in day.deliveries if not one.forged]
+
+
+def _imported(day: Story) -> list[Said]:
+    """The lists as the importers record them; Notion's carries no time, so the time it was read stands for it."""
+    accounts = [clerk_identity(ClerkUser.model_validate(raw), sent_at=0, body=to_json(raw)) for raw in day.clerk_users]
+    members = [
+        slack_identity(user, sent_at=0, body=to_json(raw))
+        for raw in day.slack_users
+        if not not_ours(user := SlackUser.model_validate(raw), day.team_id, None)
+    ]
+    guests = [
+        replace(found, version=version(NOW, 0, found.external_id.encode()))
+        for raw in day.notion_users
+        if (found := notion_identity(raw))
+    ]
+    return [Listed(identity) for identity in (*accounts, *members, *guests)]
+
+
+def _fields(expected: Any) -> Json:
+    names = ("email", "name", "first_name", "last_name", "slack_user_id", "notion_person_id", "status", "role")
+    values = ("signup_source", "feature_flags", "preferences", "onboarding_status", "session_count")
+    return {
+        **{name: getattr(expected, name) for name in (*names, *values)},
+        "signup_date": iso(expected.created_at_ms),
+    }
+
+
+def _as_expected(end: tuple[Any, Json, list[str], Json]) -> Json:
+    row, data, _rotations, page = end
+    assert (page["Name"], page["Status"], page["E-mail"]) == (row.name, row.status, row.email)
+    names = ("email", "name", "first_name", "last_name", "slack_user_id", "notion_person_id", "status", "role")
+    values = ("signup_source", "feature_flags", "preferences", "onboarding_status", "signup_date")
+    return {
+        **{name: getattr(row, name) for name in names},
+        **{name: data.get(name) for name in values},
+        "session_count": data.get("session_count", 0),
+    }
