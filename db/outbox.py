@@ -92,7 +92,7 @@ SETTLE = Statement(
         available_at=case((_moved, bindparam("now")), else_=bindparam("next_at")),
         attempts=case((_moved, 0), else_=bindparam("attempts")),
         error=bindparam("error"),
-        marked_at=case((_moved, bindparam("now")), else_=t.c.marked_at),
+        marked_at=case((_moved, bindparam("now")), else_=func.coalesce(bindparam("rearmed_at"), t.c.marked_at)),
         lease_token=null(),
     )
 )
@@ -167,8 +167,12 @@ def settle(
     next_at: int | None = None,
     attempts: int = 0,
     error: str | None = None,
+    rearmed: bool = False,
 ) -> bool:
-    """End the lease. If the mark moved meanwhile it is due again at once; False if the lease was not ours any more."""
+    """End the lease. If the mark moved meanwhile it is due again at once; False if the lease was not ours any more.
+
+    `rearmed`: nothing is out of date before `next_at`.
+    """
     row = {
         "of_id": claim.id,
         "token": claim.token,
@@ -178,6 +182,7 @@ def settle(
         "next_at": now if next_at is None else next_at,
         "attempts": attempts,
         "error": error,
+        "rearmed_at": next_at if rearmed else None,
     }
     return SETTLE.run(tx, row) == 1
 

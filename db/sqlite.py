@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -29,7 +29,7 @@ class SqliteFile:
         """Accepts `sqlite:///file.db` with or without a driver suffix such as `+aiosqlite`."""
         try:
             parsed = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise WrongDatabase("it is no database URL; write sqlite:///rollcall.db") from None
         if parsed.get_backend_name() != "sqlite":
             raise WrongDatabase(f"{parsed.get_backend_name()} is not supported yet; write sqlite:///rollcall.db")
@@ -76,7 +76,7 @@ class SqliteFile:
     def reader_engine(self) -> AsyncEngine:
         """A small pool of connections that cannot write."""
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{self.path}",
+            URL.create("sqlite+aiosqlite", database=str(self.path)),
             connect_args={"isolation_level": None, "cached_statements": CACHED_STATEMENTS},
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,

@@ -5,6 +5,7 @@ Each call has a savepoint of its own, so one that raises rolls back alone. If th
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -110,13 +111,16 @@ class Writer:
             if not batch and not self.listeners:
                 continue
             self._busy_since = time.monotonic() if batch else 0.0
+            broken = True
             try:
                 tx = tx or self._connect(engine)
                 self._commit_together(tx, batch)
                 self._look_around(tx)
+                broken = any(isinstance(call.error, Unavailable) for call in batch)
             except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one batch meets
                 _give_up(batch, error)
-                _close(tx)  # the next batch opens the file anew: a connection opened read-only stays so
+            if broken:
+                _close(tx)  # a connection opened while the file was read-only stays read-only
                 tx = None
             if batch:
                 self._answer(batch)
@@ -269,7 +273,8 @@ def _give_up(batch: list[Call], error: BaseException) -> None:
 
 def _close(tx: Connection | None) -> None:
     if tx is not None:
-        tx.close()
+        with contextlib.suppress(Exception):  # what broke may refuse to be closed
+            tx.close()
 
 
 def _expire(call: Call, deadline_s: float) -> None:

@@ -11,14 +11,10 @@ from handlers.registry import Malformed
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Malformed says what is wrong: not UTF-8, not JSON, nested too deep, a NUL, …"""
     try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed(f"the body is not UTF-8 (byte {error.start})") from None
-    try:
         # Not json.loads: 10,000 nested brackets are a RecursionError there.
         parsed = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise Malformed(f"the body is not JSON that can be stored: {error}") from None
+        raise Malformed(_not_utf8(body) or f"the body is not JSON that can be stored: {error}") from None
     if not isinstance(parsed, dict):
         raise Malformed("the body is JSON, but no object")
     if b"\\u0000" in body and _has_nul(parsed):
@@ -31,6 +27,14 @@ def complaint(error: ValidationError) -> Malformed:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "the body"
     return Malformed(f"{where}: {first['msg']}")
+
+
+def _not_utf8(body: bytes) -> str | None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"the body is not UTF-8 (byte {error.start})"
+    return None
 
 
 def _has_nul(value: Any) -> bool:

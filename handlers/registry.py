@@ -109,6 +109,10 @@ class SinkDown(Exception):
     """The other side fails as a whole (time-out, 5xx, 401): pause it, blame no mark."""
 
 
+class Unauthorized(SinkDown):
+    """It does not accept our credentials (401, 403, invalid_auth): a person must act, waiting is no use."""
+
+
 class Throttled(Exception):
     """The other side asks us to wait (429). `retry_after_s`: for how long."""
 

@@ -8,6 +8,7 @@ Notion record by record, and with what the story itself says must come out.
 import asyncio
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from sqlalchemy import Connection
 import migrations
 from db import inbox, outbox, people
 from db.database import Database
+from db.outbox import LEASE_MS
 from handlers.clerk.api import ClerkApi
 from handlers.clerk.importing import ClerkImport
 from handlers.notion import reconcile, setup
@@ -28,16 +30,18 @@ from handlers.slack.importing import SlackImport
 from handlers.slack.sink import web_client
 from service import platforms
 from service.clock import now_ms
-from service.sandbox.senders import Delivery, Door, Receipt, Sender
+from service.sandbox.senders import Door, Platform, Receipt, Sender
 from service.sandbox.story import Story, story
 from service.sandbox.world import World, running
 from service.settings import Settings, load
 
 CLERK_SECRET = "whsec_" + "c2FuZGJveC1zZWNyZXQtb2Ytcm9sbGNhbGw="
-START_S = 20.0
-SETTLE_S = 60.0
+START_S = 60.0
+STOP_S = 25.0  # a little longer than the service gives itself
+STILL_S = 30.0  # this long without any progress is the end
 CALM_S = 0.2  # between two looks at what is still on its way
 WIDTH = 8  # deliveries under way at once
+UNDONE = ("waiting", "failed")  # what no event may be in the end
 
 Say = Callable[[str], None]
 
@@ -50,64 +54,81 @@ class DemoFailed(Exception):
 class Result:
     """What came out. `agrees`: Notion shows exactly our people, and they are the people of the story."""
 
-    answers: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, Counter[str]] = field(default_factory=dict)  # by kind: `clerk user.created`
     inbox: dict[str, int] = field(default_factory=dict)
     people: int = 0
     comparison: reconcile.Comparison | None = None
     unexpected: list[str] = field(default_factory=list)
 
     @property
+    def total(self) -> Counter[str]:
+        return sum(self.answers.values(), Counter())
+
+    @property
     def agrees(self) -> bool:
         compared = self.comparison
         return bool(compared and not compared.drifts and not compared.unsettled and not self.unexpected)
 
+    def note(self, receipt: Receipt) -> None:
+        said = receipt.body.get("status") if isinstance(receipt.body, dict) else None
+        kind = f"{receipt.delivery.platform} {receipt.delivery.type}"
+        self.answers.setdefault(kind, Counter())[str(said or receipt.status or "no answer")] += 1
+
 
 @dataclass(slots=True)
 class Demo:
-    """One run in `folder`. `say` is told each step, `sent` each delivery's receipt."""
+    """One run in `folder`. `say` is told each step done, `doing` what is begun, `sent` each delivery's receipt."""
 
     folder: Path
     seed: int
     size: int
     say: Say
     sent: Callable[[Receipt], None]
+    doing: Say = lambda _: None
     world: World = field(default_factory=World)
     url: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    told: Story = field(init=False)
+    process: asyncio.subprocess.Process | None = None
+
+    def __post_init__(self) -> None:
+        self.told = story(self.seed, now_ms=now_ms(), people=self.size)
 
     @asynccontextmanager
     async def stage(self) -> AsyncIterator["Demo"]:
         """The sandbox, a migrated database with everybody imported, and the service; all of it ends with the block."""
         async with running(self.world):
-            told = self.told
-            for user in told.clerk_users:
-                self.world.clerk.put(user)
-            for member in told.slack_users:
-                self.world.slack.put(member)
-            for user in told.notion_users:
-                self.world.notion.add_user(user)
-            self.environment = await self._environment()
-            settings = self.settings
-            self.say(f"the sandbox of Clerk, Slack and Notion runs at {self.world.url}")
-            migrations.upgrade(settings.database_url)
-            async with Database(settings.database_url, deadline_s=30.0) as database:
-                await self._import(database, settings)
+            self._populate()
+            self.say(f"a sandbox of Clerk, Slack and Notion at {self.world.url}")
+            self.environment = self._environment()
+            migrations.upgrade(self.settings.database_url)
+            async with Database(self.settings.database_url, deadline_s=30.0) as database:
+                self.doing("making the People database in Notion")
+                self.environment["NOTION_PEOPLE_DATA_SOURCE_ID"] = await self._set_up(database)
+                self.say("a migrated SQLite file, and a People database in Notion")
+                self.doing("importing who exists already")
+                await self._import(database)
+            self.doing("starting the service")
             async with self._service():
                 yield self
 
-    @property
-    def told(self) -> Story:
-        return story(self.seed, now_ms=self._began, people=self.size)
-
-    _began: int = field(default_factory=now_ms)
+    def _populate(self) -> None:
+        for user in self.told.clerk_users:
+            self.world.clerk.put(user)
+        for member in self.told.slack_users:
+            self.world.slack.put(member)
+        for listed in self.told.notion_users:
+            self.world.notion.add_user(listed)
 
     @property
     def settings(self) -> Settings:
-        return load(_env_file=None, **{name.lower(): value for name, value in self.environment.items()})
+        """Of the demo alone: what this machine's environment says is for the real thing."""
+        usual = {name: one.get_default(call_default_factory=True) for name, one in Settings.model_fields.items()}
+        return load(_env_file=None, **usual | {name.lower(): value for name, value in self.environment.items()})
 
-    async def _environment(self) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         world = self.world
-        values = {
+        return {
             "DATABASE_URL": f"sqlite:///{self.folder / 'rollcall.db'}",
             "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET,
             "CLERK_SECRET_KEY": world.clerk.secret_key,
@@ -120,93 +141,110 @@ class Demo:
             "NOTION_BASE_URL": world.notion_url,
             "NOTION_REQUESTS_PER_SECOND": "0",
         }
-        settings = load(_env_file=None, **{name.lower(): value for name, value in values.items()})
-        migrations.upgrade(settings.database_url)
-        async with Database(settings.database_url) as database:
-            api = platforms.notion_api(settings, database, patient=True)
-            made = await setup.create(api, world.notion.parent_page_id)
-            await api.close()
-        return values | {"NOTION_PEOPLE_DATA_SOURCE_ID": made.data_source_id}
 
-    async def _import(self, database: Database, settings: Settings) -> None:
-        context = platforms.context(settings)
-        key = settings.clerk_secret_key
-        token = settings.slack_bot_token
-        assert key is not None
-        assert token is not None
-        api = ClerkApi(key.get_secret_value(), settings.clerk_base_url, _at_once)
-        clerk = await ClerkImport(database, context, now_ms, api=api).run()
-        await api.close()
-        client = web_client(token.get_secret_value(), settings.slack_base_url)
+    async def _set_up(self, database: Database) -> str:
+        api = platforms.notion_api(self.settings, database, patient=True)
+        try:
+            return (await setup.create(api, self.world.notion.parent_page_id)).data_source_id
+        finally:
+            await api.close()
+
+    async def _import(self, database: Database) -> None:
+        context = platforms.context(self.settings)
+        api = ClerkApi(self.world.clerk.secret_key, self.world.clerk_url, _at_once)
+        try:
+            clerk = await ClerkImport(database, context, now_ms, api=api).run()
+        finally:
+            await api.close()
+        client = web_client(self.world.slack.token, self.world.slack_url)
         slack = await SlackImport(database, context, now_ms, client=client).run()
-        self.say(f"imported {clerk.recorded} people from Clerk and {slack.recorded} from Slack")
+        self.say(f"{clerk.recorded} people imported from Clerk, {slack.recorded} from Slack")
 
     @asynccontextmanager
     async def _service(self) -> AsyncIterator[None]:
         """The service as its own process, until the block ends."""
-        environment = os.environ | self.environment | {"PORT": "0", "LOG_FORMAT": "json"}
+        mine = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
         with (self.folder / "service.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
+            self.process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "service",
                 "serve",
-                env=environment,
+                env=mine | self.environment | {"PORT": "0", "LOG_FORMAT": "json"},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 cwd=self.folder,
             )
         try:
-            self.url = await asyncio.wait_for(_address(process), START_S)
-            self.say(f"the service runs at {self.url}")
+            self.url = await _address(process)
+            self.say(f"Rollcall at {self.url}")
             yield
-        except TimeoutError:
-            raise DemoFailed(f"the service did not start within {START_S:g} s: see {log.name}") from None
         finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.communicate()
+            await _end(process)
 
     async def play(self) -> Result:
         """Send the day, wait until nothing is on its way, compare."""
-        told, result = self.told, Result()
-        async with httpx.AsyncClient() as client:
-            doors = {"clerk": CLERK_SECRET, "slack": self.world.slack.signing_secret}
-            sender = Sender(client, {name: Door(self.url, secret) for name, secret in doors.items()}, pace=0.01)  # type: ignore[misc]
-            await self._send(sender, told.deliveries, result)
-        for gone in set(self.world.clerk.users) - {user["id"] for user in told.final_clerk_users()}:
-            self.world.clerk.delete(gone)
-        for user in told.final_clerk_users():
-            self.world.clerk.put(user)
-        settings = self.settings
-        async with Database(settings.database_url, deadline_s=30.0) as database:
-            self.say("waiting until nothing is on its way to Notion")
+        result = Result()
+        await self._send(result)
+        self._let_clerk_know()
+        async with Database(self.settings.database_url, deadline_s=30.0) as database:
+            self.doing("waiting until nothing is on its way to Notion")
             await _settled(database)
-            await self._judge(database, settings, told, result)
+            self.say(f"Notion has caught up, after {self.world.notion.writes} writes")
+            self.doing("comparing record by record")
+            await self._judge(database, result)
         return result
 
-    async def _send(self, sender: Sender, deliveries: list[Delivery], result: Result) -> None:
+    async def _send(self, result: Result) -> None:
+        """Everything that happened that day, WIDTH at once, retried as Svix and Slack do."""
         gate = asyncio.Semaphore(WIDTH)
+        secrets: dict[Platform, str] = {"clerk": CLERK_SECRET, "slack": self.world.slack.signing_secret}
+        async with httpx.AsyncClient() as client:
+            sender = Sender(client, {name: Door(self.url, secret) for name, secret in secrets.items()}, pace=0.01)
 
-        async def one(delivery: Delivery) -> None:
-            async with gate:
-                receipt = await sender.send(delivery)
-            said = receipt.body.get("status") if isinstance(receipt.body, dict) else None
-            result.answers[str(said or receipt.status or "no answer")] += 1
-            self.sent(receipt)
+            async def one(delivery: Any) -> None:
+                async with gate:
+                    receipt = await sender.send(delivery)
+                result.note(receipt)
+                self.sent(receipt)
 
-        await asyncio.gather(*(one(delivery) for delivery in deliveries))
+            await asyncio.gather(*map(one, self.told.deliveries))
+        self.say(f"{len(self.told.deliveries)} webhooks delivered")
 
-    async def _judge(self, database: Database, settings: Settings, told: Story, result: Result) -> None:
-        data_source_id = settings.notion_people_data_source_id
-        assert data_source_id is not None
+    def _let_clerk_know(self) -> None:
+        """Clerk's own list shows the day's end, too: an import finds nothing new."""
+        final = self.told.final_clerk_users()
+        for gone in set(self.world.clerk.users) - {user["id"] for user in final}:
+            self.world.clerk.delete(gone)
+        for user in final:
+            self.world.clerk.put(user)
+
+    async def _judge(self, database: Database, result: Result) -> None:
+        settings = self.settings
+        assert settings.notion_people_data_source_id is not None
         api = platforms.notion_api(settings, database, patient=True)
-        result.comparison = await reconcile.compare(database, api, data_source_id, platforms.context(settings))
-        await api.close()
+        try:
+            result.comparison = await reconcile.compare(
+                database, api, settings.notion_people_data_source_id, platforms.context(settings)
+            )
+        finally:
+            await api.close()
         result.inbox = await database.read(inbox.counts)
         found = await database.read(_everybody)
         result.people = len(found)
-        result.unexpected = disagreements(told, found)
+        result.unexpected = [*miscounted(self.told, result), *disagreements(self.told, found)]
+
+
+def miscounted(told: Story, result: Result) -> list[str]:
+    """Where the answers are not those the story calls for."""
+    total, forged = result.total, sum(delivery.forged is not None for delivery in told.deliveries)
+    accepted = total.total() - total["rejected"] - total["duplicate"]
+    wrong = []
+    if total["rejected"] != forged:
+        wrong.append(f"{total['rejected']} webhooks were rejected, {forged} were forged")
+    if sum(result.inbox.values()) != accepted:
+        wrong.append(f"{accepted} different webhooks were accepted, the inbox holds {sum(result.inbox.values())}")
+    return wrong + [f"{count} events are {name}" for name, count in result.inbox.items() if name in UNDONE and count]
 
 
 def disagreements(told: Story, found: list[dict[str, Any]]) -> list[str]:
@@ -232,24 +270,43 @@ def _everybody(tx: Connection) -> list[dict[str, Any]]:
 
 
 async def _settled(database: Database) -> None:
-    """Return once no mark of a person is open; what re-arms itself is always open."""
-    async with asyncio.timeout(SETTLE_S):
-        while await database.read(_on_their_way):  # noqa: ASYNC110 - the service is another process
-            await asyncio.sleep(CALM_S)
+    """Return once no mark is due; what re-arms itself is due in an hour. DemoFailed when nothing moves any more."""
+    left, since = 0, time.monotonic()
+    while found := await database.read(_on_their_way, now_ms()):
+        if found != left:
+            left, since = found, time.monotonic()
+        elif time.monotonic() - since > STILL_S:
+            raise DemoFailed(f"{left} changes did not reach Notion: nothing moved for {STILL_S:g} s, see service.log")
+        await asyncio.sleep(CALM_S)
 
 
-def _on_their_way(tx: Connection) -> int:
-    return sum(key.startswith("person:") for key in outbox.pending(tx, 1, "notion"))
+def _on_their_way(tx: Connection, now: int) -> int:
+    soonest = outbox.next_at(tx, "notion")
+    return len(outbox.pending(tx, 1, "notion")) if soonest is not None and soonest <= now + LEASE_MS else 0
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
     """The URL the service prints when it listens."""
     assert process.stdout is not None
-    while line := (await process.stdout.readline()).decode():
-        url = next((word for word in line.split() if word.startswith("http://")), None)
-        if url:
-            return url
-    raise DemoFailed("the service ended before it listened")
+    try:
+        async with asyncio.timeout(START_S):
+            while line := (await process.stdout.readline()).decode():
+                if url := next((word for word in line.split() if word.startswith("http://")), None):
+                    return url
+    except TimeoutError:
+        raise DemoFailed(f"the service did not start within {START_S:g} s: see service.log") from None
+    raise DemoFailed("the service ended before it listened: see service.log")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
 
 
 async def _at_once() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 import migrations
 from db import inbox, limits, outbox, people
 from db.database import Database, Unavailable
+from db.limits import Gate
 from service.clock import now_ms
 from service.relay import Relay
 
@@ -45,12 +46,13 @@ class Health:
         if self.database.stuck_for_s > STUCK_S:
             return 503, {"status": "unavailable", "reason": "the writer is stuck"}
         try:
+            # Before anything else: what is looked at may not be there yet.
+            if await self.database.read(migrations.current) != self.head:
+                return 503, {"status": "unavailable", "reason": "migrations are behind: run `rollcall migrate`"}
             await self.database.write(probe, now_ms())
             found = await self.database.read(look, now_ms())
         except Unavailable:
             return 503, {"status": "unavailable", "reason": "the database cannot be written"}
-        if found.pop("revision") != self.head:
-            return 503, {"status": "unavailable", "reason": "migrations are behind: run `rollcall migrate`"}
         found["relay_alive"] = self.relay.alive
         return 200, {"status": "degraded" if ailing(found) else "ok", **found}
 
@@ -64,9 +66,10 @@ def look(tx: Connection, now: int) -> dict[str, Any]:
     coverage = people.coverage(tx)
     oldest = outbox.oldest_due(tx, now)
     return {
-        "revision": migrations.current(tx),
         "oldest_due_mark_s": None if oldest is None else max(0, now - oldest) // 1000,
-        "paused_sinks": {name: gate.reason for name, gate in limits.all_gates(tx).items() if gate.paused or gate.off},
+        "paused_sinks": {
+            name: _pause(gate, now) for name, gate in limits.all_gates(tx).items() if gate.paused or gate.off
+        },
         "dead_marks": outbox.dead(tx),
         "failed_events": inbox.failed(tx),
         "coverage": {
@@ -75,6 +78,11 @@ def look(tx: Connection, now: int) -> dict[str, Any]:
             "share": round(coverage.share, 3),
         },
     }
+
+
+def _pause(gate: Gate, now: int) -> str | None:
+    """In our own words: a platform's may name whatever they like, and are for `rollcall doctor`."""
+    return gate.reason if gate.paused_at is None else f"failing for {max(0, now - gate.paused_at) // 1000} s"
 
 
 def ailing(found: dict[str, Any]) -> bool:

@@ -13,15 +13,13 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 
 from db import inbox
-from db.database import Database, savepoint
+from db.database import Database
 from db.errors import FAULTS
-from handlers.alerts import alert
 from handlers.registry import Context, InvalidSignature, Malformed, Message, Outcome, Reply, Source
+from handlers.waiting import become, note_failure, release
 from service.clock import now_ms
 
 log = structlog.get_logger()
-
-ALERT_AFTER = 3  # failures of one event
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def accept(tx: Connection, source: Source, message: Message, body: bytes, contex
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
     if outcome.status != "applied":
-        _become(tx, source, message.event_id, outcome)
+        become(tx, source, message.event_id, outcome)
     return outcome.status
 
 
@@ -133,7 +131,7 @@ def accept_again(
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
     inbox.retype(tx, event.id, message.type)
-    _become(tx, source, event.event_id, outcome)
+    become(tx, source, event.event_id, outcome)
     return outcome.status
 
 
@@ -148,12 +146,6 @@ def keep_failed(
     return "failed"
 
 
-def note_failure(tx: Connection, event: inbox.Stored, error: str, context: Context, now: int) -> None:
-    if inbox.fail(tx, event, error, now) == ALERT_AFTER:
-        text = f"An event from {event.source} failed {ALERT_AFTER} times: `rollcall events show {event.id}`."
-        alert(tx, context, f"event:{event.id}", text, now)
-
-
 def _run(tx: Connection, source: Source, message: Message, context: Context, now: int) -> Outcome:
     handler = source.dispatch.handlers.get(message.type)
     if handler is None:
@@ -161,28 +153,9 @@ def _run(tx: Connection, source: Source, message: Message, context: Context, now
     try:
         outcome = handler(tx, message.payload, context, now)
         if outcome.arrived:
-            _release_waiting(tx, source, outcome.arrived, context, now)
+            release(tx, source, outcome.arrived, context, now)
     except FAULTS:
         raise
     except Exception as error:
         raise HandlerFailed(error) from error
     return outcome
-
-
-def _release_waiting(tx: Connection, source: Source, external_id: str, context: Context, now: int) -> None:
-    """Events that waited for this person are decided in the transaction that decides about them."""
-    for event in inbox.waiting_for(tx, source.name, external_id):
-        try:
-            with savepoint(tx):
-                message = source.parse(event.body, event.event_id)
-                assert isinstance(message, Message)
-                outcome = source.dispatch.handlers[message.type](tx, message.payload, context, now)
-                _become(tx, source, event.event_id, outcome)
-        except FAULTS:
-            raise
-        except Exception as error:  # noqa: BLE001 - it must not keep the person from arriving
-            note_failure(tx, event, f"{type(error).__name__}: {error}"[:500], context, now)
-
-
-def _become(tx: Connection, source: Source, event_id: str, outcome: Outcome) -> None:
-    inbox.become(tx, source.name, event_id, outcome.status, waiting_for=outcome.waiting_for, error=outcome.note)

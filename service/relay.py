@@ -183,7 +183,7 @@ def settle(tx: Connection, attempt: Attempt, done: Delivered, now: int) -> bool:
     """Delivered: remember what the other side holds. Not if the lease went to somebody else meanwhile."""
     claim = attempt.claim
     status = "settled" if done.again_at is None else "due"
-    if not outbox.settle(tx, claim, now, status=status, next_at=done.again_at):
+    if not outbox.settle(tx, claim, now, status=status, next_at=done.again_at, rearmed=done.again_at is not None):
         return False
     if done.known is not None:
         sync.remember(tx, claim.workspace_id, claim.sink, claim.key, done.known, now)

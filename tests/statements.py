@@ -9,11 +9,14 @@ from sqlalchemy import Connection, select
 
 from db import identities, people, user_data
 from db.identities import Identity
+from db.tables import webhook_events
 from handlers.clerk import events as clerk_events
+from handlers.clerk import importing as clerk_importing
 from handlers.notion.directory import render_many
+from handlers.people import importing as people_importing
 from handlers.people.deriving import derive
-from handlers.people.linking import NOTION, ROSTER, resolve
-from handlers.people.recording import person_key, record, version
+from handlers.people.linking import NOTION, ROSTER, Ref, resolve
+from handlers.people.recording import person_key, version, withdraw
 from handlers.registry import Context, Message, Source
 from handlers.slack import events as slack_events
 from service.intake import accept
@@ -53,7 +56,18 @@ class Listed:
     identity: Identity
 
     def hear(self, tx: Connection, now: int) -> None:
-        record(tx, self.identity, CONTEXT, now)
+        recording = clerk_importing if self.identity.provider == "clerk" else people_importing
+        recording.record_all(tx, [self.identity], CONTEXT, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A line taken out of the roster, a guest gone from Notion's list. Not a statement: its place in time matters."""
+
+    ref: Ref
+
+    def hear(self, tx: Connection, now: int) -> None:
+        withdraw(tx, self.ref, CONTEXT, now)
 
 
 Said = Event | Listed
@@ -119,7 +133,7 @@ def notion(who: str, email: str | None, at: int = 0) -> Listed:
     return Listed(Identity(NOTION, who, email, email_verified=email is not None, version=stamp, data={"name": who}))
 
 
-def hear(tx: Connection, stream: Iterable[Said]) -> None:
+def hear(tx: Connection, stream: Iterable[Said | Withdrawn]) -> None:
     for number, said in enumerate(stream):
         said.hear(tx, NOW + number)
 
@@ -143,11 +157,11 @@ def told(tx: Connection) -> Json:
     }
 
 
-def derived_anew(tx: Connection) -> Json:
+def derived_anew(tx: Connection, context: Context = CONTEXT) -> Json:
     """People as all identities together say, worked out in one go."""
     found = {}
     for group in resolve(everyone(tx)):
-        derived = derive(group, CONTEXT.admin_emails)
+        derived = derive(group, context.admin_emails)
         found[derived.person.clerk_id or derived.person.email] = (
             derived.person,
             derived.data,
@@ -162,6 +176,13 @@ def standing(ending: Json) -> Json:
         who: (row, {key: value for key, value in data.items() if key not in COUNTED}, rotations)
         for who, (row, data, rotations, _page) in ending["people"].items()
     }
+
+
+def forgotten_events(tx: Connection) -> list[str]:
+    """Events that still wait, though whom they wait for has been heard of."""
+    known = {one.external_id for one in everyone(tx) if one.provider == CLERK.name}
+    found = tx.execute(select(webhook_events.c.event_id, webhook_events.c.waiting_for))
+    return [event_id for event_id, waiting_for in found if waiting_for in known]
 
 
 def everyone(tx: Connection) -> list[Identity]:

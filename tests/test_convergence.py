@@ -28,16 +28,19 @@ from handlers.people.values import iso
 from handlers.slack.events import identity_of as slack_identity
 from handlers.slack.events import not_ours
 from handlers.slack.payloads import User as SlackUser
+from service.app import begin
 from service.sandbox.story import Story, story
 from tests import statements
 from tests.statements import (
     CLERK,
+    CONTEXT,
     NOW,
     SLACK,
     Event,
     Json,
     Listed,
     Said,
+    Withdrawn,
     clerk,
     deleted,
     notion,
@@ -104,6 +107,8 @@ STREAM: list[Said] = [
     slack("Ev09", "U_two", ANN, 4, title="Contractor"),
     slack("Ev10", "U_dan", "dan@example.com", 1),
     slack("Ev11", "U_bot", ANN, 9, is_bot=True),
+    slack("Ev12", "U_only", "only@example.com", 1, title="Caretaker"),
+    slack("Ev13", "U_only", "only@example.com", 2, **GONE),
     # Notion.
     notion("n_ann", ANN),
     notion("n_ann", BOB, 4),
@@ -133,10 +138,11 @@ def undone(engine: Engine) -> Iterator[Connection]:
 
 
 def ending(engine: Engine, stream: Sequence[Said]) -> Json:
-    """How a stream ends; checked on the way: no event failed, and people are what all identities together say."""
+    """How a stream ends; no event failed or waits in vain, and people are what all identities together say."""
     with undone(engine) as tx:
         statements.hear(tx, stream)
         assert inbox.failed(tx) == 0
+        assert statements.forgotten_events(tx) == []
         end = statements.told(tx)
         assert statements.standing(end) == statements.derived_anew(tx)
         return end
@@ -174,13 +180,13 @@ def test_the_stream_ends_as_it_should(engine: Engine) -> None:
     people = ending(engine, STREAM)["people"]
     shown = {who: (row.email, row.slack_user_id, row.notion_person_id, row.status) for who, (row, *_) in people.items()}
     assert shown == {
-        "ann": (BOB, "U_bob", "n_ann", "inactive"),
+        "ann": (BOB, None, "n_ann", "active"),
         "bob": (ANN, "U_two", "n_two", "active"),
         "eve": (None, None, None, "active"),
         "cyd_again": (CYD, None, None, "active"),
         "gil": (None, None, None, "active"),
         "dan@example.com": ("dan@example.com", "U_dan", "n_dan", "active"),
-        "only@example.com": ("only@example.com", None, None, "active"),
+        "only@example.com": ("only@example.com", "U_only", None, "inactive"),
     }
     assert {who: rotations for who, (_, _, rotations, _) in people.items() if rotations} == {
         "bob": ["AM"],
@@ -253,6 +259,26 @@ def test_any_stream_ends_the_same_in_another_order(engine: Engine, streams: tupl
     assert ending(engine, other) == ending(engine, stream)
 
 
+WITHDRAWN = st.builds(
+    Withdrawn,
+    st.tuples(st.just("roster"), ADDRESSES) | st.tuples(st.just("notion"), st.sampled_from(["n1", "n2"])),
+)
+
+
+@explored
+@given(stream=st.lists(STATEMENTS | WITHDRAWN, min_size=1, max_size=14), admins=st.frozensets(ADDRESSES))
+def test_after_every_step_people_are_what_all_identities_say(
+    engine: Engine, stream: list[Said | Withdrawn], admins: frozenset[str]
+) -> None:
+    with undone(engine) as tx:
+        for number, one in enumerate(stream):
+            statements.hear(tx, [one if isinstance(one, Withdrawn) else _numbered(one, number)])
+            assert statements.standing(statements.told(tx)) == statements.derived_anew(tx)
+        restarted = replace(CONTEXT, admin_emails=admins, sinks=frozenset())
+        begin(tx, restarted, NOW)
+        assert statements.standing(statements.told(tx)) == statements.derived_anew(tx, restarted)
+
+
 # --- a whole day with an oracle that knows none of our code ---
 
 
@@ -265,6 +291,7 @@ def test_a_days_story_ends_as_its_oracle_says(engine: Engine, number: int) -> No
     with undone(engine) as tx:
         statements.hear(tx, stream)
         assert inbox.failed(tx) == 0
+        assert statements.forgotten_events(tx) == []
         end = statements.told(tx)["people"]
     assert [_as_expected(end[one.clerk_id]) for one in day.expected] == [_fields(one) for one in day.expected]
     assert set(end) == {one.clerk_id for one in day.expected}

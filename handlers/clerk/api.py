@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from handlers.registry import Refused, SinkDown, Throttled
+from handlers.registry import Refused, SinkDown, Throttled, Unauthorized
 
 TIMEOUT_S = 30.0
 PAGE_SIZE = 500  # Clerk's most
@@ -40,12 +40,17 @@ class ClerkApi:
         parameters: dict[str, Any] = {"limit": PAGE_SIZE, "order_by": "+created_at", "offset": offset}
         if since:
             parameters["created_at_after"] = since - 1
-        return list(await self._get("users", parameters))
+        return await self._users(parameters)
 
     async def existing(self, ids: Sequence[str]) -> set[str]:
         """Which of these users (at most FILTER_SIZE) exist."""
-        found = await self._get("users", {"limit": PAGE_SIZE, "user_id": list(ids)})
-        return {user["id"] for user in found}
+        return {str(user.get("id")) for user in await self._users({"limit": PAGE_SIZE, "user_id": list(ids)})}
+
+    async def _users(self, parameters: dict[str, Any]) -> list[Json]:
+        answer = await self._get("users", parameters)
+        if not isinstance(answer, list) or not all(isinstance(user, dict) for user in answer):
+            raise SinkDown("Clerk answered something that is no list of users: is CLERK_BASE_URL right?")
+        return answer
 
     async def _get(self, path: str, parameters: dict[str, Any]) -> Any:
         await self._wait()
@@ -53,8 +58,10 @@ class ClerkApi:
             response = await self._client.get(path, params=parameters)
             if response.is_success:
                 return response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise SinkDown(f"Clerk: {type(error).__name__}") from error
+        except (ValueError, RecursionError) as error:
+            raise SinkDown("Clerk's answer is not JSON: is CLERK_BASE_URL right?") from error
+        except httpx.HTTPError as error:
+            raise SinkDown(f"Clerk did not answer ({type(error).__name__})") from error
         raise _translate(response)
 
 
@@ -62,9 +69,9 @@ def _translate(response: httpx.Response) -> Exception:
     message = f"Clerk {response.status_code}: {_reason(response)}"
     if response.status_code == 429:  # noqa: PLR2004 - Too Many Requests
         return Throttled(message, _seconds(response.headers.get("Retry-After")))
-    if response.status_code in (401, 403) or response.status_code >= 500:  # noqa: PLR2004 - server errors
-        return SinkDown(message)
-    return Refused(message)
+    if response.status_code in (401, 403):
+        return Unauthorized(f"{message} (CLERK_SECRET_KEY: copy it again from Clerk's API keys page)")
+    return SinkDown(message) if response.status_code >= 500 else Refused(message)  # noqa: PLR2004 - server errors
 
 
 def _reason(response: httpx.Response) -> str:
@@ -76,6 +83,6 @@ def _reason(response: httpx.Response) -> str:
 
 def _seconds(text: str | None) -> float:
     try:
-        return max(float(text or 10), 0.1)
+        return min(3600.0, max(0.1, float(text or 10)))  # in this order, a NaN is no wait at all
     except ValueError:
         return 10.0

@@ -11,7 +11,7 @@ import httpx
 from notion_client import AsyncClient
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
-from handlers.registry import Gone, Refused, SinkDown, Throttled
+from handlers.registry import Gone, Refused, SinkDown, Throttled, Unauthorized
 
 NOTION_VERSION = "2025-09-03"
 TIMEOUT_S = 20  # well below the lease of a mark
@@ -29,7 +29,7 @@ class Committed(Exception):
         self.remote_id = remote_id
 
 
-class Forbidden(SinkDown):
+class Forbidden(Unauthorized):
     """The integration lacks a capability (403): give it one in Notion, under the integration's settings."""
 
 
@@ -150,7 +150,7 @@ def translate(error: HTTPResponseError) -> Exception:
         return Gone(message)
     if error.status == 409 or (error.status == 400 and not _is_schema(code, str(error))):  # noqa: PLR2004
         return Refused(message)
-    return Forbidden(message) if error.status == 403 else SinkDown(message)  # noqa: PLR2004
+    return {401: Unauthorized, 403: Forbidden}.get(error.status, SinkDown)(message)
 
 
 def _is_schema(code: str, message: str) -> bool:

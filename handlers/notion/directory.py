@@ -47,7 +47,10 @@ def schema_differences(found: Mapping[str, Any]) -> list[str]:
     differences = []
     for name, kind in SCHEMA.items():
         has = found.get(name)
-        if has is None:
+        if has is None and kind == "title":
+            called = next((other for other, one in found.items() if one.get("type") == kind), "")
+            differences.append(f"the title column is called {called!r}; rename it to {name!r} in Notion")
+        elif has is None:
             differences.append(f"{name!r} is missing; it must be of type {kind}")
         elif has.get("type") != kind:
             differences.append(f"{name!r} is of type {has.get('type')}; it must be {kind}")

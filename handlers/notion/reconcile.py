@@ -3,16 +3,18 @@
 Nothing is written to Notion here: a repair is a mark like any other, under the one lease of its key.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import Connection
 
 from db import outbox, people, sync
 from db.database import Database
 from db.sync import Known
-from handlers.notion.api import NotionApi
-from handlers.notion.directory import from_properties, render_many
+from handlers.notion.api import Forbidden, NotionApi
+from handlers.notion.directory import KEY, from_properties, render_many
 from handlers.notion.users import refresh
 from handlers.pages import Page, digest
 from handlers.patience import patiently
@@ -20,6 +22,9 @@ from handlers.people.linking import NOTION
 from handlers.people.recording import person_key
 from handlers.registry import Context
 
+log = structlog.get_logger()
+
+OUR_KEY = re.compile(r"person:[1-9][0-9]{0,17}")
 MISSING, DIFFERENT, ORPHAN, DUPLICATE, UNKNOWN = "missing", "different", "orphan", "duplicate", "not ours"
 REPAIRED = (MISSING, DIFFERENT, ORPHAN, DUPLICATE)
 
@@ -75,28 +80,30 @@ class _Ours:
 
 def diff(wanted: Mapping[str, Page], found: Iterable[Found], known: Mapping[str, Known]) -> list[Drift]:
     """Pure. Of several pages with one key the one we know stays, else the oldest (`found` comes oldest first)."""
+    ours = {state.remote_id: key for key, state in known.items() if OUR_KEY.fullmatch(key)}
     drifts: list[Drift] = []
     kept: dict[str, Found] = {}
     for one in found:
-        if one.key is None:
+        key = ours.get(one.page_id, one.key)  # a page we know is that person's, whatever somebody wrote into it
+        if key is None or not OUR_KEY.fullmatch(key):
             drifts.append(Drift(UNKNOWN, None, one.page_id))
-        elif one.key not in kept:
-            kept[one.key] = one
+        elif key not in kept:
+            kept[key] = one
         else:
-            known_id = known.get(one.key, Known()).remote_id
-            loser = kept[one.key] if one.page_id == known_id else one
-            kept[one.key] = one if one.page_id == known_id else kept[one.key]
-            drifts.append(Drift(DUPLICATE, one.key, loser.page_id))
+            loser = kept[key] if one.page_id in ours else one
+            kept[key] = one if loser is kept[key] else kept[key]
+            drifts.append(Drift(DUPLICATE, key, loser.page_id))
     drifts.extend(Drift(ORPHAN, key, one.page_id) for key, one in kept.items() if key not in wanted)
     drifts.extend(Drift(MISSING, key) for key in wanted if key not in kept)
     for key, page in wanted.items():
-        if key in kept and (properties := _differences(page, kept[key].page)):
+        if key in kept and (properties := _differences({**page, KEY: key}, kept[key])):
             drifts.append(Drift(DIFFERENT, key, kept[key].page_id, properties))
     return drifts
 
 
-def _differences(wanted: Page, found: Page) -> tuple[tuple[str, str | None, str | None], ...]:
-    return tuple((name, value, found.get(name)) for name, value in wanted.items() if found.get(name) != value)
+def _differences(wanted: Page, found: Found) -> tuple[tuple[str, str | None, str | None], ...]:
+    shown = {**found.page, KEY: found.key}
+    return tuple((name, value, shown.get(name)) for name, value in wanted.items() if shown.get(name) != value)
 
 
 async def compare(database: Database, api: NotionApi, data_source_id: str, context: Context) -> Comparison:
@@ -108,7 +115,10 @@ async def reconcile(
     database: Database, api: NotionApi, data_source_id: str, context: Context, clock: Callable[[], int]
 ) -> Comparison:
     """Refresh the user list, compare, and mark what drifted; delivering the marks is the relay's."""
-    await patiently(lambda: refresh(database, api, context, clock))
+    try:
+        await patiently(lambda: refresh(database, api, context, clock))
+    except Forbidden as error:
+        log.warning("notion_users_unreadable", reason=str(error), fix="allow it to read user information")
     comparison, ours, found = await _look(database, api, data_source_id, context)
     await database.write(_adopt, ours, found, context, clock())
     if comparison.disagreements:
@@ -130,7 +140,8 @@ async def _look(
 
 def _moved(before: _Ours, after: _Ours) -> set[str]:
     keys = before.wanted.keys() | after.wanted.keys() | before.generations.keys() | after.generations.keys()
-    return {key for key in keys if before.generations.get(key) != after.generations.get(key)}
+    moved = (key for key in keys if before.generations.get(key) != after.generations.get(key))
+    return {key for key in moved if OUR_KEY.fullmatch(key)}
 
 
 def _ours(tx: Connection, context: Context) -> _Ours:
@@ -139,18 +150,19 @@ def _ours(tx: Connection, context: Context) -> _Ours:
         wanted=render_many(tx, keys),
         known=sync.all_known(tx, context.workspace_id, NOTION),
         generations=outbox.generations(tx, context.workspace_id, NOTION),
-        pending={key for key in outbox.pending(tx, context.workspace_id, NOTION) if key.startswith("person:")},
+        pending={key for key in outbox.pending(tx, context.workspace_id, NOTION) if OUR_KEY.fullmatch(key)},
     )
 
 
 def _adopt(tx: Connection, ours: _Ours, found: list[Found], context: Context, now: int) -> None:
     """Pages that show what they should, but of which the database does not know: after a restore."""
     still = outbox.generations(tx, context.workspace_id, NOTION)
+    taken = {known.remote_id for known in ours.known.values()}
     for one in reversed(found):  # so that of duplicates the oldest is known in the end
         wanted = ours.wanted.get(one.key or "")
         if one.key is None or wanted is None or still.get(one.key) != ours.generations.get(one.key):
             continue
-        if one.key in ours.pending or ours.known.get(one.key, Known()).remote_id is not None:
+        if one.key in ours.pending or one.page_id in taken or ours.known.get(one.key, Known()).remote_id is not None:
             continue
         shown = digest(one.page)
         sync.remember(tx, context.workspace_id, NOTION, one.key, Known(one.page_id, shown), now)

@@ -1,12 +1,13 @@
 """`rollcall notion setup`: the People database is created, or verified and each difference named (S2.12)."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from handlers.notion.api import NotionApi
-from handlers.notion.directory import TITLE, missing_properties, schema_differences, wanted_properties
+from handlers.notion.api import Committed, NotionApi
+from handlers.notion.directory import OPTIONS, TITLE, missing_properties, schema_differences, wanted_properties
 from handlers.patience import patiently
-from handlers.registry import Gone
+from handlers.registry import Gone, SinkDown, Unauthorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +19,48 @@ class Schema:
     differences: list[str] = field(default_factory=list)
 
 
+class Unanswered(Exception):
+    """A database was asked for and nobody said whether it was made: look for it, never ask again."""
+
+
 async def create(api: NotionApi, parent_page: str) -> Schema:
     """Make the People database under this page, unless one of ours is there already.
 
-    Not repeated by itself on failure: Notion has no idempotency keys, so the next call looks first.
+    Notion has no idempotency keys: where the answer is lost, we look for what was made until it shows.
     """
-    for found in await patiently(lambda: api.databases_named(TITLE)):
-        if _under(found, parent_page):
-            return await verify(api, found["id"])
-    made = await api.create_database(parent_page, TITLE, wanted_properties())
-    return Schema(str(made["data_sources"][0]["id"]), created=True)
+    there = await patiently(lambda: _find(api, parent_page))
+    if there is not None:
+        return await verify(api, there)
+    try:
+        made = await patiently(lambda: _make(api, parent_page))
+    except Unanswered:
+        made = await patiently(lambda: _find_made(api, parent_page))
+    return replace(await verify(api, made), created=True)
+
+
+async def _find(api: NotionApi, parent_page: str) -> str | None:
+    for found in await api.databases_named(TITLE):
+        if _under(found, parent_page) and not _trashed(found):
+            return str(found["id"])
+    return None
+
+
+async def _make(api: NotionApi, parent_page: str) -> str:
+    """Raises Throttled where surely nothing was made."""
+    try:
+        made = await api.create_database(parent_page, TITLE, wanted_properties())
+    except Unauthorized:
+        raise
+    except (Committed, SinkDown) as lost:
+        raise Unanswered from lost
+    return str(made["data_sources"][0]["id"])
+
+
+async def _find_made(api: NotionApi, parent_page: str) -> str:
+    found = await _find(api, parent_page)
+    if found is None:
+        raise SinkDown("Notion did not say whether it made the database, and shows none yet: run this again")
+    return found
 
 
 async def verify(api: NotionApi, data_source_id: str) -> Schema:
@@ -37,19 +70,44 @@ async def verify(api: NotionApi, data_source_id: str) -> Schema:
     except Gone:
         lost = "it does not exist, or is not shared with the integration: open it in Notion, ..., Connections"
         return Schema(data_source_id, differences=[lost])
-    return Schema(data_source_id, differences=schema_differences(found["properties"]))
+    trashed = ["it is in the trash: restore it in Notion"] if _trashed(found) else []
+    return Schema(data_source_id, differences=[*trashed, *schema_differences(found["properties"])])
 
 
 async def add_missing(api: NotionApi, data_source_id: str) -> list[str]:
-    """Add the properties that are not there at all; returns their names. Nothing that is there is touched."""
-    found = await patiently(lambda: api.data_source(data_source_id))
-    missing = missing_properties(found["properties"])
+    """Add the properties and options that are not there at all; returns their names. Nothing that is there changes."""
+    try:
+        found = await patiently(lambda: api.data_source(data_source_id))
+    except Gone:
+        return []
+    columns = missing_properties(found["properties"])
+    # There is always a title, and never two: one of another name is for its owner to rename.
+    missing = {name: config for name, config in columns.items() if "title" not in config}
+    missing |= _with_missing_options(found["properties"])
     if missing:
         await patiently(lambda: api.add_properties(data_source_id, missing))
     return sorted(missing)
+
+
+def _with_missing_options(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Selects that lack one of our options, all options named: Notion deletes those that are left out."""
+    changed = {}
+    for name, wanted in OPTIONS.items():
+        has = found.get(name, {}).get("select", {}).get("options")
+        if has is None:
+            continue
+        kept = [{key: option[key] for key in ("id", "name", "color")} for option in has]
+        lacking = [{"name": option} for option in wanted if option not in {one["name"] for one in has}]
+        if lacking:
+            changed[name] = {"select": {"options": kept + lacking}}
+    return changed
 
 
 def _under(data_source: dict[str, Any], parent_page: str) -> bool:
     """Whether the database that holds this data source lies under the page."""
     page: str | None = (data_source.get("database_parent") or {}).get("page_id")
     return page is not None and page.replace("-", "") == parent_page.replace("-", "")
+
+
+def _trashed(data_source: dict[str, Any]) -> bool:
+    return bool(data_source.get("in_trash") or data_source.get("archived"))

@@ -1,14 +1,18 @@
 """What all imports share: many statements recorded a few at a time, so that webhooks are served in between."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import Connection
 
 from db.database import Database
 from db.identities import Identity
+from handlers.bodies import complaint, json_object
 from handlers.people.recording import Recorded, record
-from handlers.registry import Context
+from handlers.registry import Context, Malformed
 
 BATCH = 50  # people a transaction
 
@@ -25,6 +29,11 @@ class Tally:
     resumed: bool = False
 
 
+def record_all(tx: Connection, said: Sequence[Identity], context: Context, now: int) -> int:
+    """How many of these statements were news."""
+    return sum(record(tx, one, context, now) is not Recorded.STALE for one in said)
+
+
 @dataclass(slots=True)
 class Import:
     """One run of an import. `progress` is told the tally after each page."""
@@ -33,17 +42,28 @@ class Import:
     context: Context
     clock: Callable[[], int]
     progress: Callable[[Tally], None] = lambda _tally: None
+    record_all: Callable[[Connection, Sequence[Identity], Context, int], int] = record_all
 
     async def record(self, said: Sequence[Identity], tally: Tally) -> None:
         """Record statements, BATCH a transaction, and count what was news."""
         for start in range(0, len(said), BATCH):
             some = said[start : start + BATCH]
-            news = await self.database.write(record_all, some, self.context, self.clock())
+            news = await self.database.write(self.record_all, some, self.context, self.clock())
             tally.recorded += news
             tally.stale += len(some) - news
         self.progress(tally)
 
 
-def record_all(tx: Connection, said: Iterable[Identity], context: Context, now: int) -> int:
-    """How many of these statements were news."""
-    return sum(record(tx, one, context, now) is not Recorded.STALE for one in said)
+def body_of(listed: Mapping[str, Any]) -> bytes:
+    """Somebody from a list as the body of an event would carry them. Malformed where none could."""
+    try:
+        body = to_json(listed)
+    except PydanticSerializationError:
+        raise Malformed("a string that is not Unicode") from None
+    json_object(body)
+    return body
+
+
+def why(error: ValidationError | Malformed) -> str:
+    """What cannot be read, without repeating it."""
+    return str(complaint(error) if isinstance(error, ValidationError) else error)

@@ -6,6 +6,7 @@ Accepted are CSV (`email,name,rotations`; several rotations separated by ; or sp
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from handlers.addresses import address
 ROTATIONS = ("AM", "Core", "PM")
 FORMATS = ("csv", "yaml")
 COLUMNS = ("email", "name", "rotations")
+LONGEST = 1_000_000  # characters: some 20,000 people, and a few seconds of YAML
 
 _KNOWN = {name.lower(): name for name in ROTATIONS}
 
@@ -40,25 +42,30 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One statement of the file, before it is checked; `where` is for complaints."""
+    """One statement of the file, before it is checked; `where` is for complaints, `wrong` is one."""
 
     where: str
-    email: Any
-    rotations: Any
+    email: Any = None
+    rotations: Any = None
     name: Any = None
+    wrong: str | None = None
 
 
 def read(text: str, form: str) -> list[Entry]:
     """The entries, one an address, sorted. Raises BadRoster with every complaint; then nothing may be imported."""
-    lines = list(_csv_lines(text) if form == "csv" else _yaml_lines(text))
+    if len(text) > LONGEST:
+        raise BadRoster([f"the file is longer than {LONGEST:,} characters: split it"])
     complaints: list[str] = []
     merged: dict[str, Entry] = {}
-    for line in lines:
-        entry, wrong = _check(line)
-        complaints.extend(wrong)
-        if entry is not None:
-            merged[entry.email] = _merge(merged.get(entry.email), entry)
-    if not lines:
+    try:
+        for line in _csv_lines(text) if form == "csv" else _yaml_lines(text):
+            entry, wrong = _check(line)
+            complaints.extend(wrong)
+            if entry is not None:
+                merged[entry.email] = _merge(merged.get(entry.email), entry)
+    except BadRoster as bad:
+        complaints.extend(bad.complaints)
+    if not merged and not complaints:
         complaints.append("the file names nobody")
     if complaints:
         raise BadRoster(complaints)
@@ -82,20 +89,35 @@ def write(entries: Iterable[Entry], form: str) -> str:
 
 
 def _csv_lines(text: str) -> Iterator[_Line]:
-    table = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), skipinitialspace=True)
-    columns = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
-    if "email" not in columns or "rotations" not in columns:
-        raise BadRoster(["line 1: the header must be email,name,rotations (name may be left out)"])
-    for row in table:
-        found = {name: row.get(column) for name, column in columns.items()}
-        if not any(found.values()):
-            continue
-        yield _Line(f"line {table.line_num}", found["email"], found["rotations"], found.get("name"))
+    table = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), skipinitialspace=True, strict=True)
+    try:
+        table.fieldnames = heads = [(name or "").strip().lower() for name in table.fieldnames or ()]
+        if not (heads.count("email") == heads.count("rotations") == 1 and heads.count("name") <= 1):
+            raise BadRoster(["line 1: the header must be email,name,rotations (name may be left out)"])
+        for row in table:
+            where, found = f"line {table.line_num}", {name: row.get(name) for name in COLUMNS}
+            if None in row:
+                yield _Line(where, wrong="more columns than the header has; separate rotations by ; or spaces")
+            elif any((value or "").strip() for value in found.values()):
+                yield _Line(where, **found)
+    except csv.Error as error:
+        raise BadRoster([f"line {table.reader.line_num}: this is not CSV: {error}"]) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Aliases are refused: a few lines of them can stand for billions of entries."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise BadRoster([f"line {line}: aliases (*) are not taken: write it out"])
+        return super().compose_node(parent, index)
 
 
 def _yaml_lines(text: str) -> Iterator[_Line]:
+    """Read from the nodes, not from the values: these know their lines, and a key that comes twice is there twice."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -104,42 +126,65 @@ def _yaml_lines(text: str) -> Iterator[_Line]:
         ) from None
     except RecursionError:
         raise BadRoster(["this is nested too deep"]) from None
-    if isinstance(document, list):
-        yield from (_item(number, item) for number, item in enumerate(document, 1))
-    elif isinstance(document, dict):
-        for key, value in document.items():
+    if isinstance(document, yaml.SequenceNode):
+        yield from map(_item, document.value)
+    elif isinstance(document, yaml.MappingNode):
+        for key, value in document.value:
             yield from _pair(key, value)
-    elif document is not None:
+    elif document is not None and _plain(document) is not None:
         raise BadRoster(["write `address: rotation`, `rotation: [addresses]`, or a list of email and rotations"])
 
 
-def _item(number: int, item: Any) -> _Line:
-    if not isinstance(item, dict):
-        return _Line(f"entry {number}", None, None)
-    return _Line(f"entry {number}", item.get("email"), item.get("rotations"), item.get("name"))
+def _item(node: yaml.Node) -> _Line:
+    if not isinstance(node, yaml.MappingNode):
+        return _Line(_where(node), wrong="write email, name and rotations")
+    said = {str(_plain(key)): _plain(value) for key, value in node.value}
+    return _Line(_where(node), **{name: said.get(name) for name in COLUMNS})
 
 
-def _pair(key: Any, value: Any) -> Iterator[_Line]:
-    if "@" in str(key):
-        yield _Line(f"{key}", key, value)
+def _pair(key: yaml.Node, value: yaml.Node) -> Iterator[_Line]:
+    name, said = _plain(key), _plain(value)
+    if "@" in str(name):
+        yield _Line(_where(key), name, said)
         return
-    for email in value if isinstance(value, list) else [value]:
-        yield _Line(f"{key}", email, [key])
+    entries = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    yield from (_Line(_where(entry), _plain(entry), [name]) for entry in entries)
+
+
+def _plain(node: yaml.Node) -> Any:
+    """Text as it is written (`No` may be a name), None, a list of texts; `{}` for what has no place here."""
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == "tag:yaml.org,2002:null" else node.value
+    if isinstance(node, yaml.SequenceNode):
+        return [one.value if isinstance(one, yaml.ScalarNode) else {} for one in node.value]
+    return {}
+
+
+def _where(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
 
 
 def _check(line: _Line) -> tuple[Entry | None, list[str]]:
-    email = address(line.email) if isinstance(line.email, str) else None
+    if line.wrong:
+        return None, [f"{line.where}: {line.wrong}"]
+    email = address(line.email) if isinstance(line.email, str) and _readable(line.email) else None
     wrong = [] if email else [f"{line.where}: {_shown(line.email)} is not an e-mail address"]
     names = _names(line.rotations)
     if not names:
         wrong.append(f"{line.where}: no rotation is given; write {', '.join(ROTATIONS)}")
     unknown = [name for name in names if name.lower() not in _KNOWN]
     wrong.extend(f"{line.where}: {_shown(name)} is no rotation; write {', '.join(ROTATIONS)}" for name in unknown)
-    if line.name is not None and not isinstance(line.name, str):
-        wrong.append(f"{line.where}: the name must be text")
+    if not isinstance(line.name, str | None) or not _readable(line.name or ""):
+        wrong.append(f"{line.where}: the name must be text, without control characters")
     if wrong or email is None:
         return None, wrong
-    return Entry(email, _sorted(_KNOWN[name.lower()] for name in names), (line.name or "").strip() or None), []
+    name = " ".join((line.name or "").split()) or None
+    return Entry(email, _sorted(_KNOWN[rotation.lower()] for rotation in names), name), []
+
+
+def _readable(text: str) -> bool:
+    """No NUL, no escape, no half of a surrogate pair (YAML can write each of them)."""
+    return not any(unicodedata.category(char) in ("Cc", "Cs") for char in text.strip())
 
 
 def _names(value: Any) -> list[str]:

@@ -136,6 +136,8 @@ def _form(file: Path) -> str:
 
 def _text(file: Path) -> str:
     try:
+        if file.stat().st_size > 4 * rosters.LONGEST:  # bytes a character, at most
+            raise Misuse(f"{file} is too large for a roster: it may have {rosters.LONGEST:,} characters")
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

@@ -1,11 +1,14 @@
 """`rollcall notion …`: the People database is made or verified, and compared with ours."""
 
+import re
 from collections import Counter
 from typing import Annotated, Any
+from urllib.parse import parse_qs
+from uuid import UUID
 
 import typer
 
-from db import outbox, people
+from db import limits, outbox, people
 from db.database import Database
 from handlers.notion import reconcile, setup
 from handlers.notion.api import NotionApi
@@ -21,6 +24,7 @@ from service.relay import SinkLoop
 from service.settings import Settings
 
 SETTING = "NOTION_PEOPLE_DATA_SOURCE_ID"
+PAGE_ID = re.compile(r"(?:^|-)([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 SHOWN = 20  # drifting records in the table; --json has them all
 
 app = typer.Typer(no_args_is_help=True, help="The People directory in Notion: set it up, compare it, repair it.")
@@ -66,7 +70,7 @@ def _print_schema(schema: setup.Schema, as_json: bool) -> None:
         say("made the People database" if schema.created else "looked at the People database")
         say(f"{SETTING}={schema.data_source_id}")
     if schema.differences:
-        raise Problem("\n".join([*schema.differences, "--fix adds what is missing; change types in Notion"]))
+        raise Problem("\n".join([*schema.differences, "--fix adds what is missing; change the rest in Notion"]))
     if not as_json:
         note("put that line into the environment or .env, then run `rollcall notion reconcile`")
 
@@ -90,6 +94,8 @@ def run_reconcile(
             found = await reconcile.reconcile(database, api, data_source_id, context, now_ms)
             if not found.disagreements and not found.unsettled:
                 return found, found
+            # Notion has just answered: a pause that a failure left behind ends here.
+            await database.write(limits.resume, "notion")
             await SinkLoop(database, NotionSink(api, data_source_id, context), context).drain()
             return found, await reconcile.compare(database, api, data_source_id, context)
         finally:
@@ -159,8 +165,9 @@ def _api(settings: Settings, database: Database) -> NotionApi:
 
 def page_id(text: str) -> str:
     """The id in a page's URL, or the id itself. notion-client's own helper does not know today's URLs."""
-    last = text.strip().partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
-    digits = last.replace("-", "")[-32:].lower()
-    if len(digits) != 32 or set(digits) - set("0123456789abcdef"):  # noqa: PLR2004 - a UUID has 32 digits
-        raise Misuse(f"{text!r} names no Notion page: copy its link (... > Copy link)")
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    path, _, query = text.strip().partition("#")[0].partition("?")
+    peeked = parse_qs(query).get("p", [""])[-1]  # a page opened beside another
+    for part in (peeked, path.rstrip("/").rpartition("/")[2]):
+        if found := PAGE_ID.search(part.lower()):
+            return str(UUID(found[1]))
+    raise Misuse(f"{text!r} names no Notion page: copy its link (... > Copy link)")

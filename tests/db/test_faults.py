@@ -1,4 +1,4 @@
-"""Whatever befalls the file, a write is refused within its deadline, nothing is half-written, and it heals by itself."""
+"""Whatever befalls the file, a write is refused within its deadline, nothing is half-written, and it heals."""
 
 import asyncio
 import shutil
@@ -32,6 +32,14 @@ def slugs(rows: Rows) -> list[str]:
 def add_big(tx: Connection, slug: str) -> None:
     add(tx, slug)
     add(tx, slug + "x" * BIG)
+
+
+def appear(folder: Path, url: str) -> None:
+    """The folder, and our file in it, at one moment."""
+    ready = folder.with_name("ready")
+    ready.mkdir()
+    shutil.copy(file_of(url), ready / "rollcall.db")
+    ready.rename(folder)
 
 
 def other_connection(url: str) -> sqlite3.Connection:
@@ -124,8 +132,7 @@ async def test_a_folder_that_appears_later_is_found(database_url: str, tmp_path:
     async with Database(f"sqlite:///{folder}/rollcall.db", deadline_s=10.0) as database:
         with pytest.raises(Unavailable, match="unable to open database file"):
             await database.write(add, "a")
-        folder.mkdir()
-        shutil.copy(file_of(database_url), folder)
+        appear(folder, database_url)
         assert await database.write(add, "a") == "a"
 
 
@@ -134,8 +141,7 @@ async def test_an_idle_writer_survives_a_file_it_cannot_open(database_url: str, 
     async with Database(f"sqlite:///{folder}/rollcall.db", deadline_s=10.0) as database:
         database.on_commit(lambda: None)
         await asyncio.sleep(0.15)  # it looks around, and cannot
-        folder.mkdir()
-        shutil.copy(file_of(database_url), folder)
+        appear(folder, database_url)
         assert await database.write(add, "a") == "a"
 
 

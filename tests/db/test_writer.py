@@ -164,7 +164,7 @@ async def test_an_unread_result_that_somebody_keeps_costs_one_batch_at_most(
         await database.write(add, "a")
     await database.write(add, "b")
     assert slugs(rows) == ["b", "other"]
-    kept.close()
+    del kept
 
 
 # --- being let go ---

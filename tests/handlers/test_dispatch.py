@@ -22,6 +22,19 @@ EFFECTS = {
     "slack/app_uninstalled": ("applied", {"limits"}),
     "slack/app_rate_limited": ("applied", set()),
 }
+EDGES = {
+    "clerk/edge/deleted_without_id": "ignored",
+    "clerk/edge/unhandled_type": "ignored",
+    "clerk/edge/session_without_user": "waiting",
+    "slack/edge/bot": "ignored",
+    "slack/edge/foreign_team": "ignored",
+    "slack/edge/stranger": "ignored",
+}  # every other edge is applied
+RECORDED_EDGES = sorted(
+    f"{platform}/edge/{path.stem}"
+    for platform in ("clerk", "slack")
+    for path in (FIXTURES / platform / "edge").glob("*")
+)
 TABLES = ("users", "identities", "user_data", "workspace_members", "limits", "sync_actions")
 
 
@@ -49,6 +62,13 @@ async def test_every_fixture_changes_nothing_the_second_time(web: Web, name: str
     again = await web.send(platform, fixture(name), event_id="msg_same")
     assert (again.status_code, again.json()) == (200, {"status": "duplicate"})
     assert [web.rows(f"SELECT * FROM {table}") for table in (*TABLES, "webhook_events")] == before  # noqa: S608
+
+
+@pytest.mark.parametrize("name", RECORDED_EDGES)
+async def test_every_recorded_edge_is_accepted(web: Web, name: str) -> None:
+    platform = "clerk" if name.startswith("clerk") else "slack"
+    answer = await web.send(platform, fixture(name))
+    assert (answer.status_code, answer.json()) == (200, {"status": EDGES.get(name, "applied")})
 
 
 async def test_the_life_of_one_person_told_by_the_fixtures(web: Web) -> None:

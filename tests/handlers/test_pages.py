@@ -82,12 +82,12 @@ class Remote:
         await self._note("find")
         return [page for page, held in self.pages.items() if held == key]
 
-    async def create(self, key: str, page: Page) -> str:
+    async def create(self, key: str, page: Page) -> str:  # noqa: ARG002 - the Remote protocol
         await self._note("create")
         self.pages[f"page-{len(self.seen)}"] = key
         return f"page-{len(self.seen)}"
 
-    async def update(self, remote_id: str, key: str, page: Page) -> None:
+    async def update(self, remote_id: str, key: str, page: Page) -> None:  # noqa: ARG002 - as above
         await self._note("update")
         if remote_id not in self.pages:
             raise Gone(remote_id)

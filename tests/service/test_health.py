@@ -159,20 +159,13 @@ async def test_a_database_behind_this_version_says_to_migrate(health: Health) ->
 
 @pytest.mark.parametrize("revision", ["base", "001"])
 async def test_a_database_without_our_tables_says_to_migrate(health: Health, url: str, revision: str) -> None:
-    await asyncio.to_thread(_downgrade, url, revision)
+    await asyncio.to_thread(migrations.downgrade, url, revision)
     status, body = await health.report()
     assert (status, body["status"]) == (503, "unavailable")
     assert "rollcall migrate" in body["reason"]
 
 
-def _downgrade(url: str, revision: str) -> None:
-    first = "001_people" if revision == "001" else revision
-    migrations.downgrade(url, first)
-
-
-async def test_a_writer_that_is_stuck_is_unavailable_at_once(
-    health: Health, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_writer_that_is_stuck_is_unavailable_at_once(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_module, "STUCK_S", 0.1)
     release = threading.Event()
     stuck = asyncio.create_task(_ignore(health.database.write(_wait_for, release)))

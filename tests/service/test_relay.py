@@ -1,6 +1,7 @@
 """The relay when all goes well: who gets a page, when a request is sent, and how a loop lives and ends."""
 
 import asyncio
+import itertools
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +27,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-# -- one person ------------------------------------------------------------------------------------------------
+# -- one person ----------------------------------------------------------------------------------------------
 
 
 async def test_a_new_person_gets_one_page_with_every_property_and_our_key(stage: Stage) -> None:
@@ -123,7 +124,7 @@ async def test_the_log_of_a_delivery_names_the_key_and_no_address(stage: Stage) 
     assert "user_1@" not in str(logs)
 
 
-# -- a mark raised while its page is on its way ------------------------------------------------------------------
+# -- a mark raised while its page is on its way --------------------------------------------------------------
 
 
 async def rename(stage: Stage) -> None:
@@ -208,7 +209,7 @@ async def test_a_mark_raised_before_the_state_is_read_costs_one_request_not_two(
     assert len(stage.world.requests) == 1
 
 
-# -- leases ------------------------------------------------------------------------------------------------------
+# -- leases --------------------------------------------------------------------------------------------------
 
 
 async def test_a_leased_mark_is_taken_by_nobody_else_until_its_lease_ends(stage: Stage) -> None:
@@ -291,7 +292,7 @@ async def test_a_refresh_of_the_due_time_belongs_to_the_holder_alone(stage: Stag
     assert before[holder.key]["lease_token"] == holder.token
 
 
-# -- a loop that runs --------------------------------------------------------------------------------------------
+# -- a loop that runs ----------------------------------------------------------------------------------------
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -327,14 +328,13 @@ async def test_a_commit_that_raises_a_mark_wakes_the_idle_relay(stage: Stage, re
 async def test_a_mark_committed_by_another_process_wakes_the_idle_relay(stage: Stage, relay: Relay) -> None:
     await stage.say("user_1", "Ada")
     await until(lambda: stage.creates == 1)
+    key = await stage.key("user_1")
     await asyncio.sleep(0.2)
 
     def elsewhere() -> None:
         with transaction(stage.url) as tx:
             tx.execute(text("UPDATE users SET name = 'Grace Hopper'"))
-            outbox.mark(
-                tx, 1, ("notion",), f"person:{tx.execute(text('SELECT id FROM users')).scalar()}", stage.clock()
-            )
+            outbox.mark(tx, 1, ("notion",), key, stage.clock())
 
     began = time.monotonic()
     await asyncio.to_thread(elsewhere)
@@ -348,16 +348,16 @@ async def test_a_mark_due_later_is_delivered_when_it_is_due(stage: Stage, relay:
     due = stage.clock() + 300
     await stage.database.write(outbox.mark, 1, ("notion",), "users", due)
     await until(lambda: stage.sent("GET", "/v1/users") == 1, 3.0)
-    assert 0 <= stage.clock() - due < 200
+    assert 0 <= stage.clock() - due < 1_000
 
 
 async def test_the_relay_works_at_several_pages_at_once(stage: Stage, relay: Relay) -> None:
-    stage.world.faults.add(kind="slow", seconds=0.2, times=None)
-    began = time.monotonic()
-    for number in range(4):
+    slow = stage.world.faults.add(kind="slow", seconds=0.5, times=None)
+    for number in range(5):
         await stage.say(f"user_{number}")
-    await until(lambda: len(stage.pages()) == 4)
-    assert time.monotonic() - began < 0.6
+    await until(lambda: slow.hits == 4)
+    assert stage.pages() == []
+    await until(lambda: len(stage.pages()) == 5)
 
 
 async def test_stopping_finishes_what_is_under_way_and_claims_nothing_more(stage: Stage, relay: Relay) -> None:
@@ -493,7 +493,7 @@ async def test_a_probe_that_succeeds_does_not_switch_on_what_was_switched_off_me
     assert (await stage.gate()).off
 
 
-# -- the limiter ---------------------------------------------------------------------------------------------------
+# -- the limiter ---------------------------------------------------------------------------------------------
 
 
 async def test_requests_keep_their_interval_under_the_platforms_own_window(tmp_path: Path) -> None:
@@ -507,7 +507,7 @@ async def test_requests_keep_their_interval_under_the_platforms_own_window(tmp_p
         await until(lambda: len(stage.pages()) == 16)
         await relay.stop(1.0)
         times = [request.monotonic for request in stage.world.requests]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert limit.refused == 0
         assert len(times) == 16
         assert min(gaps) > interval * 0.5  # each request's own way to the sandbox varies

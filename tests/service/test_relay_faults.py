@@ -26,7 +26,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-# -- a create whose answer nobody saw ------------------------------------------------------------------------------
+# -- a create whose answer nobody saw ------------------------------------------------------------------------
 
 UNANSWERED = {
     "time-out": {"kind": "hang", "seconds": 0.5, "committed": True},
@@ -119,7 +119,7 @@ async def test_an_update_without_an_answer_that_is_then_taken_back_is_undone(
     await stage.agreed()
 
 
-# -- the sink's failure ----------------------------------------------------------------------------------------------
+# -- the sink's failure --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ async def test_a_probe_told_to_wait_probes_again_after_the_wait(stage: Stage) ->
     assert (len(again.claims), again.probe, again.claims[0].attempts) == (1, True, 0)
 
 
-# -- asked to wait -----------------------------------------------------------------------------------------------------
+# -- asked to wait -------------------------------------------------------------------------------------------
 
 
 async def test_after_a_429_nobody_sends_before_retry_after_is_over(stage: Stage) -> None:
@@ -350,7 +350,7 @@ async def test_a_mark_put_back_by_a_429_spends_no_attempt(stage: Stage) -> None:
     await stage.agreed()
 
 
-# -- one mark refused ----------------------------------------------------------------------------------------------------
+# -- one mark refused ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [400, 409])
@@ -463,7 +463,7 @@ async def test_a_person_notion_does_not_know_any_more_waits_for_the_user_list(st
     assert stage.pages()[0]["Person"] == []
 
 
-# -- pages that somebody touched by hand ---------------------------------------------------------------------------------
+# -- pages that somebody touched by hand ---------------------------------------------------------------------
 
 
 async def test_a_page_trashed_by_hand_is_made_again_once(stage: Stage) -> None:
@@ -513,7 +513,7 @@ async def test_of_two_pages_with_one_key_the_older_stays_when_we_look(stage: Sta
     assert [page["id"] for page in stage.world.notion.pages_of(stage.data_source_id)] == [older]
 
 
-# -- any faults, any changes ---------------------------------------------------------------------------------------------
+# -- any faults, any changes ---------------------------------------------------------------------------------
 
 STATUSES = (400, 401, 403, 409, 500, 502, 503, 504, 529)
 FAULTS = st.one_of(
@@ -543,7 +543,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(faults=st.lists(FAULTS, max_size=25), steps=st.lists(STEPS, min_size=3, max_size=25))
 def test_whatever_fails_in_whatever_order_notion_agrees_in_the_end(
     faults: list[dict[str, Any]], steps: list[tuple[Any, ...]]

@@ -6,7 +6,6 @@ Nothing is sent: the relay and the retry loop stand still, so that marks stay to
 import contextlib
 import itertools
 import json
-import shutil
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -18,7 +17,6 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-import migrations
 from service.app import Service, create_app
 from service.relay import Relay
 from service.sandbox.senders import PATHS, Platform, sign_clerk, sign_slack
@@ -138,18 +136,6 @@ class Web:
 
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[Web]]
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("migrated") / "rollcall.db"
-    migrations.upgrade(f"sqlite:///{file}")
-    return file
-
-
-@pytest.fixture
-def database_url(migrated_file: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
 
 
 @pytest.fixture

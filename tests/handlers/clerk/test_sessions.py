@@ -4,6 +4,9 @@ import itertools
 
 import pytest
 
+from handlers.clerk.events import gone, identity_of
+from handlers.clerk.importing import record_all
+from handlers.clerk.payloads import User
 from tests.service.web import Json, Web, fixture
 
 MAREN = "user_3YQ0HmwguACCzm0IQlpj2blcZzl"
@@ -90,6 +93,20 @@ async def test_sessions_of_somebody_else_are_not_mine(maren: Web) -> None:
     other["data"]["user_id"] = "user_other"
     assert await maren.clerk(other) == "waiting"
     assert "session_count" not in maren.data(MAREN)
+
+
+async def test_an_import_that_brings_the_person_counts_what_waited(web: Web) -> None:
+    await web.clerk(session("created", 1, 0))
+    user = User.model_validate(fixture("clerk/user.created")["data"])
+    await web.write(record_all, [identity_of(user, sent_at=0, body=b"")], web.service.intake.context, NOW)
+    assert web.statuses() == ["applied"]
+    assert web.data(MAREN)["session_count"] == 1
+
+
+async def test_an_import_that_finds_the_person_deleted_lets_go_what_waited(web: Web) -> None:
+    await web.clerk(session("created", 1, 0))
+    await web.write(record_all, [gone(MAREN, NOW)], web.service.intake.context, NOW)
+    assert web.statuses() == ["ignored"]
 
 
 async def test_a_pending_session_is_nothing_to_us(maren: Web) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from structlog.testing import capture_logs
@@ -169,7 +169,7 @@ class Odd(float):
 
     text: str
 
-    def __new__(cls, text: str) -> "Odd":
+    def __new__(cls, text: str) -> Self:
         made = super().__new__(cls, 1.0)
         made.text = text
         return made

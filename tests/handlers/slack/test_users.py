@@ -157,8 +157,16 @@ async def test_a_recorded_outsider_is_ignored(web: Web, name: str, why: str) -> 
 
 @pytest.mark.parametrize(
     "change",
-    [{"is_bot": True}, {"is_workflow_bot": True}, {"id": "USLACKBOT"}, {"is_stranger": True}]
-    + [{"team_id": "T0PARTNERS9", "enterprise_user": ...}, {"team_id": None}, {"team_id": ...}, {"deleted": ...}],
+    [
+        {"is_bot": True},
+        {"is_workflow_bot": True},
+        {"id": "USLACKBOT"},
+        {"is_stranger": True},
+        {"team_id": "T0PARTNERS9", "enterprise_user": ...},
+        {"team_id": None},
+        {"team_id": ...},
+        {"deleted": ...},
+    ],
 )
 async def test_who_is_no_person_of_ours_is_ignored(ada: Web, change: Json) -> None:
     assert await ada.slack(member(**change)) == "ignored"

@@ -1,0 +1,32 @@
+"""The guard of tests/conftest.py bites: no transaction waits for a network."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection
+
+from db.database import Database
+
+Address = tuple[str, int]
+
+
+@pytest.fixture
+def listening() -> Iterator[Address]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()
+
+
+def connect(_tx: Connection | None, address: Address) -> None:
+    with socket.socket() as client:
+        client.settimeout(5)
+        client.connect(address)
+
+
+async def test_a_socket_on_the_writer_thread_fails(database: Database, listening: Address) -> None:
+    with pytest.raises(AssertionError, match="writer thread"):
+        await database.write(connect, listening)
+
+
+def test_a_socket_anywhere_else_does_not(listening: Address) -> None:
+    connect(None, listening)
