@@ -72,9 +72,7 @@ HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(avail
 STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
 RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
-DISMISS = (
-    update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
-)
+DISMISS = update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
 BY_ID = select(*STORED).where(t.c.id == bindparam("id"))
 SUMMARY = (t.c.id, t.c.source, t.c.event_id, t.c.type, t.c.status, t.c.received_at, t.c.attempts, t.c.error)
 DETAIL = select(*SUMMARY, t.c.available_at, t.c.waiting_for, t.c.body)

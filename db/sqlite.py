@@ -1,6 +1,7 @@
 """How Rollcall opens its SQLite file: durable, foreign keys on, transactions begun by us alone."""
 
 import contextlib
+import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ class SqliteFile:
 
     def connect(self, *, timeout_s: float) -> sqlite3.Connection:
         """A raw connection that starts no transaction by itself."""
+        with contextlib.suppress(OSError):  # what is wrong with the path, SQLite says below
+            # It holds personal data: whoever makes it, nobody else reads it.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDONLY, 0o600))
         raw = sqlite3.connect(
             self.path,
             isolation_level=None,

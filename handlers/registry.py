@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -10,7 +10,7 @@ from db.database import Database
 from db.outbox import Claim
 from db.sync import Known
 
-MALFORMED_BODY = "unknown"
+E = TypeVar("E")
 
 
 class InvalidSignature(Exception):
@@ -58,6 +58,15 @@ class Message:
     event_id: str
     type: str
     payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[E]):
+    """What a handler takes: the platform's envelope, its data typed, and the bytes it came in."""
+
+    envelope: E
+    data: Any
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

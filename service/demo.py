@@ -6,12 +6,12 @@ Notion record by record, and with what the story itself says must come out.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import httpx
 from sqlalchemy import Connection
 
 import migrations
-from db import inbox, outbox, people
+from db import inbox, outbox
 from db.database import Database
 from db.outbox import LEASE_MS
 from handlers.clerk.api import ClerkApi
@@ -34,6 +34,7 @@ from service.sandbox.senders import Door, Platform, Receipt, Sender
 from service.sandbox.story import Story, story
 from service.sandbox.world import World, running
 from service.settings import Settings, load
+from service.verdict import Result, disagreements, everybody, miscounted
 
 CLERK_SECRET = "whsec_" + "c2FuZGJveC1zZWNyZXQtb2Ytcm9sbGNhbGw="
 START_S = 60.0
@@ -41,38 +42,12 @@ STOP_S = 25.0  # a little longer than the service gives itself
 STILL_S = 30.0  # this long without any progress is the end
 CALM_S = 0.2  # between two looks at what is still on its way
 WIDTH = 8  # deliveries under way at once
-UNDONE = ("waiting", "failed")  # what no event may be in the end
 
 Say = Callable[[str], None]
 
 
 class DemoFailed(Exception):
     """The demo could not be carried out; the message says what happened."""
-
-
-@dataclass(slots=True)
-class Result:
-    """What came out. `agrees`: Notion shows exactly our people, and they are the people of the story."""
-
-    answers: dict[str, Counter[str]] = field(default_factory=dict)  # by kind: `clerk user.created`
-    inbox: dict[str, int] = field(default_factory=dict)
-    people: int = 0
-    comparison: reconcile.Comparison | None = None
-    unexpected: list[str] = field(default_factory=list)
-
-    @property
-    def total(self) -> Counter[str]:
-        return sum(self.answers.values(), Counter())
-
-    @property
-    def agrees(self) -> bool:
-        compared = self.comparison
-        return bool(compared and not compared.drifts and not compared.unsettled and not self.unexpected)
-
-    def note(self, receipt: Receipt) -> None:
-        said = receipt.body.get("status") if isinstance(receipt.body, dict) else None
-        kind = f"{receipt.delivery.platform} {receipt.delivery.type}"
-        self.answers.setdefault(kind, Counter())[str(said or receipt.status or "no answer")] += 1
 
 
 @dataclass(slots=True)
@@ -94,7 +69,7 @@ class Demo:
     def __post_init__(self) -> None:
         self.told = story(self.seed, now_ms=now_ms(), people=self.size)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def stage(self) -> AsyncIterator["Demo"]:
         """The sandbox, a migrated database with everybody imported, and the service; all of it ends with the block."""
         async with running(self.world):
@@ -160,7 +135,7 @@ class Demo:
         slack = await SlackImport(database, context, now_ms, client=client).run()
         self.say(f"{clerk.recorded} people imported from Clerk, {slack.recorded} from Slack")
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _service(self) -> AsyncIterator[None]:
         """The service as its own process, until the block ends."""
         mine = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
@@ -209,7 +184,8 @@ class Demo:
                 self.sent(receipt)
 
             await asyncio.gather(*map(one, self.told.deliveries))
-        self.say(f"{len(self.told.deliveries)} webhooks delivered")
+        kinds = Counter(delivery.type for delivery in self.told.deliveries).most_common()
+        self.say("webhooks delivered: " + ", ".join(f"{count} {kind}" for kind, count in kinds))
 
     def _let_clerk_know(self) -> None:
         """Clerk's own list shows the day's end, too: an import finds nothing new."""
@@ -230,43 +206,9 @@ class Demo:
         finally:
             await api.close()
         result.inbox = await database.read(inbox.counts)
-        found = await database.read(_everybody)
+        found = await database.read(everybody)
         result.people = len(found)
         result.unexpected = [*miscounted(self.told, result), *disagreements(self.told, found)]
-
-
-def miscounted(told: Story, result: Result) -> list[str]:
-    """Where the answers are not those the story calls for."""
-    total, forged = result.total, sum(delivery.forged is not None for delivery in told.deliveries)
-    accepted = total.total() - total["rejected"] - total["duplicate"]
-    wrong = []
-    if total["rejected"] != forged:
-        wrong.append(f"{total['rejected']} webhooks were rejected, {forged} were forged")
-    if sum(result.inbox.values()) != accepted:
-        wrong.append(f"{accepted} different webhooks were accepted, the inbox holds {sum(result.inbox.values())}")
-    return wrong + [f"{count} events are {name}" for name, count in result.inbox.items() if name in UNDONE and count]
-
-
-def disagreements(told: Story, found: list[dict[str, Any]]) -> list[str]:
-    """Where our people are not those of the story."""
-    ours = {person["clerk_id"]: person for person in found}
-    wrong = [f"{clerk_id} should be gone" for clerk_id in sorted(told.deleted_clerk_ids & ours.keys())]
-    for expected in told.expected:
-        person = ours.pop(expected.clerk_id, None)
-        if person is None:
-            wrong.append(f"{expected.clerk_id} is missing")
-            continue
-        columns = ("email", "name", "first_name", "last_name", "slack_user_id", "notion_person_id", "role", "status")
-        wrong.extend(
-            f"{expected.clerk_id}: {column} is {person[column]!r}, not {getattr(expected, column)!r}"
-            for column in columns
-            if person[column] != getattr(expected, column)
-        )
-    return wrong + [f"{clerk_id} is nobody of the story" for clerk_id in ours.keys() - told.deleted_clerk_ids]
-
-
-def _everybody(tx: Connection) -> list[dict[str, Any]]:
-    return [dict(row) for row in people.page(tx, most=1_000_000)]
 
 
 async def _settled(database: Database) -> None:
@@ -299,7 +241,7 @@ async def _address(process: asyncio.subprocess.Process) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+    with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
         async with asyncio.timeout(STOP_S):

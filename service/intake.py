@@ -64,7 +64,7 @@ class Intake:
         try:
             source.verify(request.headers, body)
         except InvalidSignature as error:
-            return Answer(401, {"status": "rejected", "reason": str(error)}), {}
+            return Answer(401, {"status": "rejected", "reason": str(error)}), {"reason": str(error)}
         event_id = source.event_id(request.headers)
         try:
             message = source.parse(body, event_id)

@@ -32,7 +32,8 @@ class _Libraries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         said = record.getMessage().splitlines()
         first = said[0] if said else ""
-        structlog.get_logger().log(record.levelno, "library", logger=record.name, text=first, exc_info=record.exc_info)
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog knows the named levels only
+        structlog.get_logger().log(level, "library", logger=record.name, text=first, exc_info=record.exc_info)
 
 
 def _json(value: Any, default: Any = None, **_: Any) -> str:

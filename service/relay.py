@@ -1,9 +1,4 @@
-"""Messages out: claims due marks, has their sink deliver them, settles. One loop a sink, in this process.
-
-Whose failure is it? The sink's (time-out, 5xx, 401): the sink is paused and probed with one mark at once,
-after 2, 4, 8, 16 s, then every minute, one alert after the 16 s step; no mark spends an attempt. A refusal
-of one mark: that mark again at once, after 2, 4, 8, 16 s, then dead, one alert, kept for replay (S2.7).
-"""
+"""Messages out: claims due marks, has their sink deliver them, settles. One loop a sink, in this process."""
 
 import asyncio
 import time
@@ -12,60 +7,18 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection
 
-from db import limits, outbox, sync
+from db import limits
 from db.database import Database, Unavailable
-from db.outbox import LEASE_MS, Claim
-from handlers.alerts import CHANNEL, alert
-from handlers.registry import Context, Delivered, Refused, Sink, SinkDown, Throttled
+from db.outbox import LEASE_MS
+from handlers.registry import Context, Refused, Sink, SinkDown, Throttled
 from service.clock import now_ms
+from service.leases import Attempt, Work, blame_mark, pause_sink, put_back, settle, take_work
 
 log = structlog.get_logger()
 
-RETRY_AFTER_MS = (0, 2_000, 4_000, 8_000, 16_000)  # after each refusal of one mark
 LONGEST_SLEEP_S = 5.0  # a wake-up may be lost, a mark may not
 UNAVAILABLE_PAUSE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one look into the outbox gave: leased marks, whether they are a probe, and when to look again (ms)."""
-
-    claims: list[Claim]
-    probe: bool = False
-    next_at: int | None = None
-
-
-def take_work(tx: Connection, sink: str, token: str, now: int, most: int) -> Work:
-    """Claim due marks, unless the sink is off, paused or told us to wait."""
-    gate = limits.gate(tx, sink)
-    if gate.off:
-        return Work([])
-    if gate.blocked_until > now:
-        return Work([], next_at=gate.blocked_until)
-    if gate.paused:
-        if gate.probe_at > now:
-            return Work([], next_at=gate.probe_at)
-        claims = outbox.claim(tx, sink, token, now, 1)
-        if claims:
-            limits.probing(tx, sink, now + LEASE_MS)
-        return Work(claims, probe=True, next_at=outbox.next_at(tx, sink))
-    return Work(outbox.claim(tx, sink, token, now, most), next_at=outbox.next_at(tx, sink))
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One leased mark on its way; `probe`: its outcome decides whether a paused sink works again."""
-
-    claim: Claim
-    probe: bool
-    began_at: int
-    began: float = field(default_factory=time.perf_counter)
-
-    @property
-    def duration_ms(self) -> int:
-        return round((time.perf_counter() - self.began) * 1000)
 
 
 @dataclass(slots=True, eq=False)
@@ -177,92 +130,6 @@ class SinkLoop:
             reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"[:500]
             return "refused", await write(blame_mark, attempt, reason, self.context, self.clock())
         return done.operation, await write(settle, attempt, done, self.clock())
-
-
-def settle(tx: Connection, attempt: Attempt, done: Delivered, now: int) -> bool:
-    """Delivered: remember what the other side holds. Not if the lease went to somebody else meanwhile."""
-    claim = attempt.claim
-    status = "settled" if done.again_at is None else "due"
-    if not outbox.settle(tx, claim, now, status=status, next_at=done.again_at, rearmed=done.again_at is not None):
-        return False
-    if done.known is not None:
-        sync.remember(tx, claim.workspace_id, claim.sink, claim.key, done.known, now)
-    _resume(tx, claim.sink)
-    _log(tx, attempt, done.operation, "delivered")
-    return True
-
-
-def put_back(tx: Connection, attempt: Attempt, wait: Throttled, now: int) -> bool:
-    """Nobody's failure: due again when the other side will listen."""
-    claim, until = attempt.claim, now + round(wait.retry_after_s * 1000)
-    limits.block(tx, claim.sink, until)
-    if attempt.probe:
-        limits.probing(tx, claim.sink, until)
-    _log(tx, attempt, "deliver", "throttled", str(wait))
-    return outbox.settle(tx, claim, now, status="due", next_at=until, attempts=claim.attempts)
-
-
-def pause_sink(tx: Connection, attempt: Attempt, reason: str, context: Context, now: int) -> bool:
-    """The sink's own failure: the mark is due again as it was, the sink is paused and will be probed."""
-    claim = attempt.claim
-    # What was under way when the sink went down says nothing new.
-    counts = attempt.probe or not limits.gate(tx, claim.sink).paused
-    if counts and limits.pause(tx, claim.sink, reason, now) == limits.ALERT_AT:
-        _alert_paused(tx, claim.sink, reason, context, now)
-    _log(tx, attempt, "deliver", "sink down", reason)
-    return outbox.settle(tx, claim, now, status="due", attempts=claim.attempts, error=reason)
-
-
-def _alert_paused(tx: Connection, sink: str, reason: str, context: Context, now: int) -> None:
-    text = (
-        f"{sink} does not take what Rollcall sends ({reason}). It is paused and tried every minute: `rollcall doctor`."
-    )
-    quiet = Context(context.workspace_id) if sink == CHANNEL else context  # no alert through what is broken
-    alert(tx, quiet, f"paused:{sink}:{now}", text, now)
-
-
-def blame_mark(tx: Connection, attempt: Attempt, reason: str, context: Context, now: int) -> bool:
-    """The other side refused this one mark: again a few times, then dead."""
-    claim = attempt.claim
-    refusals = claim.attempts + 1
-    dead = refusals > len(RETRY_AFTER_MS)
-    wait = 0 if dead else RETRY_AFTER_MS[refusals - 1]
-    if attempt.probe:
-        _resume(tx, claim.sink)  # it answered: it is this mark that is wrong
-    _log(tx, attempt, "deliver", "refused", reason)
-    held = outbox.settle(
-        tx, claim, now, status="dead" if dead else "due", next_at=now + wait, attempts=refusals, error=reason
-    )
-    if held and claim.sink != CHANNEL and _is_dead(tx, claim):
-        text = f"{claim.sink} refused {claim.key} {refusals} times: `rollcall actions show {claim.id}`."
-        alert(tx, context, f"dead:{claim.sink}:{claim.id}:{claim.generation}", text, now)
-    return held
-
-
-def _is_dead(tx: Connection, claim: Claim) -> bool:
-    """Not if the mark moved while it was refused: then it goes again, from the first attempt."""
-    found = outbox.detail(tx, claim.id)
-    return found is not None and found["status"] == "dead"
-
-
-def _resume(tx: Connection, sink: str) -> None:
-    """The sink works again. What somebody switched off meanwhile stays off."""
-    gate = limits.gate(tx, sink)
-    if gate.paused and not gate.off:
-        limits.resume(tx, sink)
-        log.info("sink_resumed", sink=sink)
-
-
-def _log(tx: Connection, attempt: Attempt, operation: str, outcome: str, error: str | None = None) -> None:
-    sync.log(
-        tx,
-        attempt.claim,
-        at=attempt.began_at,
-        duration_ms=attempt.duration_ms,
-        operation=operation,
-        outcome=outcome,
-        error=error,
-    )
 
 
 class Relay:

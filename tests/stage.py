@@ -25,8 +25,9 @@ from handlers.notion.directory import TITLE, wanted_properties
 from handlers.notion.sink import USERS, NotionSink
 from handlers.people.recording import record, version
 from handlers.registry import Context
+from service.leases import Attempt, Work
 from service.limiter import Limiter
-from service.relay import Attempt, SinkLoop, Work
+from service.relay import SinkLoop
 from service.sandbox.world import World, running
 
 CONTEXT = Context(sinks=frozenset({"notion", "slack"}))

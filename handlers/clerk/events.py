@@ -1,7 +1,6 @@
 """What each Clerk event does. The `@on` lines are the list of what is handled; anything else is ignored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,21 +17,12 @@ from handlers.people import sessions
 from handlers.people.linking import CLERK
 from handlers.people.recording import Recorded, record, version
 from handlers.people.values import accept
-from handlers.registry import APPLIED, Context, Dispatch, Message, Outcome, Source, ignored
+from handlers.registry import APPLIED, Context, Dispatch, Event, Message, Outcome, Source, ignored
 
 log = structlog.get_logger()
 dispatch = Dispatch()
 
 PATH = "/webhooks/clerk"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a handler takes: the envelope, its data typed, and the bytes it came in."""
-
-    envelope: Envelope
-    data: Any
-    body: bytes
 
 
 def source(secrets: tuple[str, ...]) -> Source:
@@ -57,7 +47,7 @@ def _event_id(headers: Mapping[str, str]) -> str | None:
 
 
 @dispatch.on("user.created", "user.updated", data=User)
-def user_saved(tx: Connection, event: Event, context: Context, now: int) -> Outcome:
+def user_saved(tx: Connection, event: Event[Envelope], context: Context, now: int) -> Outcome:
     """Person, derived data and marks, from whichever of the two comes first or last (S3.1, S3.2)."""
     said = identity_of(event.data, sent_at=event.envelope.sent_at, body=event.body)
     recorded = record(tx, said, context, now)
@@ -67,7 +57,7 @@ def user_saved(tx: Connection, event: Event, context: Context, now: int) -> Outc
 
 
 @dispatch.on("user.deleted", data=Deleted)
-def user_deleted(tx: Connection, event: Event, context: Context, now: int) -> Outcome:
+def user_deleted(tx: Connection, event: Event[Envelope], context: Context, now: int) -> Outcome:
     """The person goes, and no late event brings them back (S3.3)."""
     if event.data.id is None:
         log.warning("clerk_deletion_without_id", fix="run `rollcall import clerk`: a full listing shows who is gone")
@@ -78,7 +68,7 @@ def user_deleted(tx: Connection, event: Event, context: Context, now: int) -> Ou
 
 
 @dispatch.on("session.created", "session.ended", "session.removed", "session.revoked", data=Session)
-def session_changed(tx: Connection, event: Event, _context: Context, _now: int) -> Outcome:
+def session_changed(tx: Connection, event: Event[Envelope], _context: Context, _now: int) -> Outcome:
     """session_count, last_active and login_history (S3.4); before its person, the event waits."""
     session: Session = event.data
     person = identities.get(tx, CLERK, session.user_id)
@@ -132,12 +122,12 @@ def _data(user: User, sent_at: int) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _activity(event: Event, session: Session) -> int:
+def _activity(event: Event[Envelope], session: Session) -> int:
     """The latest moment this event proves the person was active, ms."""
     return session.last_active_at or session.created_at or event.envelope.sent_at
 
 
-def _login(event: Event, session: Session) -> dict[str, Any]:
+def _login(event: Event[Envelope], session: Session) -> dict[str, Any]:
     request = event.envelope.event_attributes and event.envelope.event_attributes.http_request
     return {
         "at": session.created_at or event.envelope.sent_at,

@@ -1,7 +1,6 @@
 """What each Slack event does. The `@on` lines are the list of what is handled; anything else is ignored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,7 +15,7 @@ from handlers.alerts import alert
 from handlers.bodies import complaint, json_object
 from handlers.people.linking import CONFIRMATION, SLACK
 from handlers.people.recording import record, version
-from handlers.registry import APPLIED, Context, Dispatch, Malformed, Message, Outcome, Reply, Source, ignored
+from handlers.registry import APPLIED, Context, Dispatch, Event, Malformed, Message, Outcome, Reply, Source, ignored
 from handlers.slack.payloads import Empty, Envelope, RateLimited, TokensRevoked, User, UserEvent
 from handlers.slack.signature import Verifier
 
@@ -26,15 +25,6 @@ dispatch = Dispatch()
 PATH = "/slack/events"
 SLACKBOT = "USLACKBOT"
 TYPE = TypeAdapter(str)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a handler takes: the envelope, its event typed, and the bytes it came in."""
-
-    envelope: Envelope
-    data: Any
-    body: bytes
 
 
 def source(secrets: tuple[str, ...]) -> Source:
@@ -65,7 +55,7 @@ def _event_id(_headers: Mapping[str, str]) -> str | None:
 
 
 @dispatch.on("team_join", "user_change", data=UserEvent)
-def user_saved(tx: Connection, event: Event, context: Context, now: int) -> Outcome:
+def user_saved(tx: Connection, event: Event[Envelope], context: Context, now: int) -> Outcome:
     """The Slack identity, and with it slack_user_id, status, profile and time zone of the person it belongs to."""
     user: User = event.data.user
     if reason := not_ours(user, event.envelope.team_id, event.envelope.enterprise_id):
@@ -77,7 +67,7 @@ def user_saved(tx: Connection, event: Event, context: Context, now: int) -> Outc
 
 
 @dispatch.on("tokens_revoked", data=TokensRevoked)
-def tokens_revoked(tx: Connection, event: Event, context: Context, now: int) -> Outcome:
+def tokens_revoked(tx: Connection, event: Event[Envelope], context: Context, now: int) -> Outcome:
     """Without our bot token nothing can be sent; a user's own token is not ours."""
     if not event.data.tokens.bot:
         return ignored("no bot token was revoked")
@@ -85,12 +75,12 @@ def tokens_revoked(tx: Connection, event: Event, context: Context, now: int) -> 
 
 
 @dispatch.on("app_uninstalled", data=Empty)
-def app_uninstalled(tx: Connection, _event: Event, context: Context, now: int) -> Outcome:
+def app_uninstalled(tx: Connection, _event: Event[Envelope], context: Context, now: int) -> Outcome:
     return _sending_off(tx, "the app was uninstalled", context, now)
 
 
 @dispatch.on("app_rate_limited", data=RateLimited)
-def app_rate_limited(_tx: Connection, event: Event, _context: Context, _now: int) -> Outcome:
+def app_rate_limited(_tx: Connection, event: Event[Envelope], _context: Context, _now: int) -> Outcome:
     """Slack dropped events for a minute (over 30,000 an hour): only a listing can make up for them."""
     log.warning("slack_dropped_events", fix="run `rollcall import slack`", team=event.envelope.team_id)
     return APPLIED
@@ -148,7 +138,7 @@ def _text(value: str | None, longest: int = 2000) -> str | None:
     return (value or "").strip()[:longest] or None
 
 
-def _sent_at(event: Event) -> int:
+def _sent_at(event: Event[Envelope]) -> int:
     stamp: str | None = event.data.event_ts
     if stamp is None:
         return (event.envelope.event_time or 0) * 1000

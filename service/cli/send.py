@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
 import typer
@@ -18,6 +19,7 @@ from service.settings import Settings, plain
 
 URL = "ROLLCALL_URL"
 TIMEOUT_S = 10.0
+PLAIN = re.compile(r"[!-~]{1,256}")  # what a header may carry
 
 
 def send(
@@ -32,15 +34,18 @@ def send(
     """Sign FILE with this installation's own secret and send it to a running Rollcall."""
     settings = session.settings()
     body = _body(file)
+    if event_id is not None and (platform != "clerk" or not PLAIN.fullmatch(event_id)):
+        raise Misuse("--id is Clerk's, and plain ASCII; a Slack event has its event_id in the body")
     where = (url or os.environ.get(URL) or f"http://{settings.host}:{settings.port}").rstrip("/") + PATHS[platform]
     headers = _headers(settings, platform, body, event_id or f"msg_{secrets.token_hex(12)}")
     try:
         answer = httpx.post(where, content=body, headers=headers, timeout=TIMEOUT_S)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Misuse(f"{where} does not answer ({type(error).__name__}): is `rollcall serve` running there?") from None
-    print_json({"code": answer.status_code, "body": answer.json()}) if as_json else say(
-        f"{answer.status_code} {answer.text}"
-    )
+    if as_json:
+        print_json({"code": answer.status_code, "body": _said(answer)})
+    else:
+        say(f"{answer.status_code} {answer.text}")
     if not answer.is_success:
         raise typer.Exit(Code.PROBLEM)
 
@@ -54,6 +59,14 @@ def _body(file: Path) -> bytes:
     except (ValueError, RecursionError):
         raise Misuse(f"{file} is not JSON") from None
     return body
+
+
+def _said(answer: httpx.Response) -> Any:
+    """Its JSON; or its text, where something else than Rollcall answered."""
+    try:
+        return answer.json()
+    except ValueError:
+        return answer.text
 
 
 def _headers(settings: Settings, platform: str, body: bytes, event_id: str) -> dict[str, str]:

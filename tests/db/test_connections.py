@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from db.database import Database, WrongDatabase, database_file, transaction
+from migrations import upgrade
 from tests.db.calls import pragma
 
 SETTINGS = {"foreign_keys": 1, "synchronous": 2, "journal_mode": "wal"}
@@ -81,3 +82,8 @@ async def test_both_verbs_and_transactions_use_the_same_file_whatever_its_name(t
     async with Database(url) as database:
         await database.write(lambda tx: tx.exec_driver_sql("INSERT INTO here VALUES (7)") and None)
         assert await database.read(lambda tx: tx.exec_driver_sql("SELECT id FROM here").scalar()) == 7
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'new.db'}")
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600

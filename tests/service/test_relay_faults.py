@@ -15,7 +15,7 @@ from db import limits, outbox
 from db.limits import PROBE_EVERY_MS
 from db.outbox import LEASE_MS
 from handlers.registry import Throttled
-from service.relay import Attempt, blame_mark, pause_sink, put_back, take_work
+from service.leases import Attempt, blame_mark, pause_sink, put_back, take_work
 from service.sandbox.faults import Fault
 from tests.stage import CONTEXT, Stage, staged
 

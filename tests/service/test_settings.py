@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from service.settings import Settings, SettingsError, load, plain
 
 CLERK = "whsec_" + "A" * 32
+OTHER = "whsec_" + "B" * 32
 SLACK = "8f742231b10e8888abcd99yyyzzz85a5"
 NOTION = {"notion_api_token": "ntn_x", "notion_people_data_source_id": "source"}
 SLACK_OUT = {"slack_bot_token": "xoxb-1", "slack_alert_channel": "C0ALERTS"}
@@ -118,10 +119,10 @@ def test_a_wrong_value_in_a_dotenv_file_is_told_like_any_other(tmp_path: Path) -
 
 
 def test_several_signing_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", f" {CLERK} , {CLERK}B,")
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", f" {CLERK} , {OTHER},")
     monkeypatch.setenv("SLACK_SIGNING_SECRET", SLACK)
     settings = load()
-    assert plain(settings.clerk_webhook_signing_secret) == (CLERK, CLERK + "B")
+    assert plain(settings.clerk_webhook_signing_secret) == (CLERK, OTHER)
     assert plain(settings.slack_signing_secret) == (SLACK,)
 
 

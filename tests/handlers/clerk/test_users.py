@@ -375,6 +375,17 @@ async def test_a_roster_entry_whose_person_moved_on_is_a_person_again(web: Web) 
     assert rotations(web) == [("ada@example.com", "AM")]
 
 
+async def test_who_moves_on_takes_along_what_is_theirs_and_leaves_the_roster_a_new_row(web: Web) -> None:
+    session = fixture("clerk/session.created")
+    await enrol(web, "ada@example.com", "AM")
+    await web.clerk(said())
+    await web.clerk(session | {"data": session["data"] | {"user_id": "user_ada"}})
+    before = web.person("user_ada")["id"]
+    await web.clerk(said(email="other@example.com", updated=5))
+    assert web.person("user_ada")["id"] == before
+    assert web.data("user_ada")["session_count"] == 1
+
+
 async def test_a_late_event_frees_the_roster_address_a_deleted_person_had_left(web: Web) -> None:
     """In order: they moved to another address and were deleted. Heard of: first address, deletion, the move."""
     await enrol(web, "ada@example.com", "AM")

@@ -16,8 +16,9 @@ from db.limits import PROBE_EVERY_MS, Gate
 from handlers.alerts import alert
 from handlers.registry import Context
 from handlers.slack.sink import SlackSink
+from service.leases import Work
 from service.limiter import Limiter
-from service.relay import SinkLoop, Work
+from service.relay import SinkLoop
 from service.sandbox.world import World, running
 from tests.stage import Clock, new_database, step
 
