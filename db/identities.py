@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, not_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements import Statement
@@ -52,7 +52,10 @@ ONE = Statement(
 _claiming = t.c.email.in_([bindparam(f"email_{n}") for n in range(CLAIMED_AT_ONCE)])
 CLAIMING = Statement(select(*COLUMNS).where(_claiming))
 _named = and_(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
-AROUND = Statement(select(*COLUMNS).where(or_(_named, _claiming)))
+AROUND = Statement(
+    # One OR would be the same, but costs SQLite half as much again.
+    union_all(select(*COLUMNS).where(_named), select(*COLUMNS).where(_claiming, not_(_named)))
+)
 OF_USER = select(*COLUMNS).where(t.c.user_id == bindparam("user_id"))
 OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)
 _put = insert(t)

@@ -12,12 +12,12 @@ def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Malformed says what is wrong: not UTF-8, not JSON, nested too deep, a NUL, …"""
     try:
         # Not json.loads: 10,000 nested brackets are a RecursionError there.
-        parsed = from_json(body, allow_inf_nan=False)
+        parsed = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise Malformed(_not_utf8(body) or f"the body is not JSON that can be stored: {error}") from None
     if not isinstance(parsed, dict):
         raise Malformed("the body is JSON, but no object")
-    if b"\\u0000" in body and _has_nul(parsed):
+    if b"\\u" in body and b"\\u0000" in body and _has_nul(parsed):
         raise Malformed("a string contains a NUL character")
     return parsed
 

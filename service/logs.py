@@ -12,15 +12,14 @@ def configure(level: str = "INFO", form: str = "auto") -> None:
     """Set up structlog for the process. `form`: auto, json or console."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(_json)
+    last: Any = structlog.dev.ConsoleRenderer() if console else _json
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, last] if not console else [*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
@@ -36,5 +35,5 @@ class _Libraries(logging.Handler):
         structlog.get_logger().log(level, "library", logger=record.name, text=first, exc_info=record.exc_info)
 
 
-def _json(value: Any, default: Any = None, **_: Any) -> str:
-    return to_json(value, fallback=default or str).decode()
+def _json(_logger: Any, _method: str, event: Any) -> str:
+    return to_json(event, fallback=str).decode()

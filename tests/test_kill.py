@@ -252,8 +252,9 @@ async def live_and_die(scene: Scene, deliveries: list[Delivery], rng: random.Ran
 async def live_to_the_end(scene: Scene) -> None:
     """The last process delivers what is left and obeys a SIGTERM."""
     deadline = time.monotonic() + 20
-    while open_marks := scene.rows("SELECT * FROM sync_actions WHERE status <> 'settled' AND key <> 'users'"):
-        assert time.monotonic() < deadline, open_marks
+    still = "SELECT key, status, attempts, error FROM sync_actions WHERE status <> 'settled' AND key <> 'users'"
+    while open_marks := scene.rows(still):
+        assert time.monotonic() < deadline, (open_marks, scene.rows("SELECT * FROM limits"))
         await asyncio.sleep(0.05)
     assert await scene.service.end(signal.SIGTERM) == 0
 

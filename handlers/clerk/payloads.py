@@ -5,7 +5,7 @@ Source: Clerk's OpenAPI description of its webhooks (2025-04-15).
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LATEST_MS = 253_402_300_799_000  # the end of year 9999: later is not a time
 SECONDS_BELOW = 100_000_000_000  # an envelope time under this is in seconds: Clerk documents ms and shows s
@@ -80,10 +80,17 @@ class Session(_Payload):
     updated_at: Ms | None = None
 
 
+def _is_object(value: Any) -> Any:
+    """`data` is typed once its kind is known; until then it is not copied."""
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")  # noqa: TRY004 - pydantic's way of saying no
+    return value
+
+
 class Envelope(_Payload):
     type: Annotated[str, Field(min_length=1, max_length=200)]
     timestamp: Ms | None = None
-    data: dict[str, Any]
+    data: Annotated[Any, AfterValidator(_is_object)]
     event_attributes: Attributes | None = None
 
     @property

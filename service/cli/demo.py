@@ -170,8 +170,8 @@ def _hints(demo_: Demo, tell: Say) -> None:
     tell(f"""
 It stays up until Ctrl-C. The sandbox: {demo_.world.url}   readiness: {demo_.url}/readyz
 In another terminal:
-  . {environment}
-  rollcall send clerk {demo_.folder / "event.json"}
+  . {shlex.quote(str(environment))}
+  rollcall send clerk {shlex.quote(str(demo_.folder / "event.json"))}
   rollcall people show {user["id"]}
   rollcall events list
   rollcall notion reconcile --dry-run

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import structlog
-from structlog.contextvars import bound_contextvars
 
 from service import logs
 
@@ -80,16 +79,6 @@ def test_only_the_level_asked_for_and_above_is_said(
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)("event")
     assert [line["level"] for line in said(capsys)] == heard
-
-
-def test_what_is_bound_to_the_context_is_in_every_line(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure()
-    with bound_contextvars(run="7"):
-        structlog.get_logger().info("inside")
-    structlog.get_logger().info("outside")
-    inside, outside = said(capsys)
-    assert inside["run"] == "7"
-    assert "run" not in outside
 
 
 @pytest.mark.parametrize(

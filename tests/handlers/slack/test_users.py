@@ -207,6 +207,12 @@ async def test_a_deactivated_member_whose_address_was_never_confirmed_is_not_lin
     assert linked(ada) is None  # what was confirmed is another address
 
 
+async def test_a_deactivated_member_whose_address_was_once_denied_is_not_linked(ada: Web) -> None:
+    await ada.slack(member(is_email_confirmed=False))
+    await ada.slack(deactivated())
+    assert linked(ada) is None
+
+
 async def test_the_recorded_deactivation(web: Web) -> None:
     gone = fixture("slack/edge/deactivated")
     user = gone["event"]["user"]
