@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 import migrations
 from db import inbox, limits, outbox, people
@@ -108,22 +109,30 @@ def create_app(settings: Settings) -> Starlette:
                 log.info("stopped")
 
     routes = [
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/readyz", readyz, methods=["GET"]),
         *(
-            Route(source.path, receive(source), methods=["POST"], max_body_size=BODY_LIMIT)
+            Route(source.path, Webhooks(source), methods=["POST"], max_body_size=BODY_LIMIT)
             for source in platforms.sources(settings).values()
         ),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=ERRORS)
 
 
-def receive(source: Source) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def endpoint(request: Request) -> Response:
-        answer = await request.app.state.service.intake.receive(source, request)
-        return answer_json(answer.status, answer.body)
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """The route of one source. As an ASGI application it is spared Starlette's second layer of error handling."""
 
-    return endpoint
+    source: Source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer = await request.app.state.service.intake.receive(self.source, request)
+            response = answer_json(answer.status, answer.body)
+        except HTTPException as error:  # a body that turned out too large
+            response = await http_error(request, error)
+        await response(scope, receive, send)
 
 
 async def healthz(_request: Request) -> Response:

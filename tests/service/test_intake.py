@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from db import inbox
 from handlers.clerk import events as clerk
@@ -91,19 +92,21 @@ async def test_a_failed_event_is_retried_on_schedule_with_one_alert_after_the_th
     async with serve(**SINKS) as web:
         broken(platform)
         await send(web, platform)
-        for failures, pause_s in enumerate(RETRIED_AFTER_S, start=1):
-            assert len(web.alerts()) == (failures >= 3)
-            due_at = hours.now + pause_s * 1000
-            assert await web.service.intake.retry_due() == due_at
-            hours.now = due_at - 1
-            await web.service.intake.retry_due()
-            assert web.events()[0]["attempts"] == failures
-            hours.now = due_at
-            await web.service.intake.retry_due()
-            assert web.events()[0]["attempts"] == failures + 1
+        with capture_logs() as logged:
+            for failures, pause_s in enumerate(RETRIED_AFTER_S, start=1):
+                assert len(web.alerts()) == (failures >= 3)
+                due_at = hours.now + pause_s * 1000
+                assert await web.service.intake.retry_due() == due_at
+                hours.now = due_at - 1
+                await web.service.intake.retry_due()
+                assert web.events()[0]["attempts"] == failures
+                hours.now = due_at
+                await web.service.intake.retry_due()
+                assert web.events()[0]["attempts"] == failures + 1
         (alert,) = web.alerts()
         assert "rollcall events show 1" in alert
         assert "@" not in alert
+        assert [line["text"] for line in logged if line["event"] == "alert"] == [alert]
 
 
 @pytest.mark.parametrize("platform", ["clerk", "slack"])
@@ -251,12 +254,14 @@ async def test_a_waiting_event_that_fails_does_not_keep_the_person_from_arriving
     await web.clerk(fixture("clerk/session.created"))
     sound = clerk.dispatch.handlers["session.created"]
 
-    def raising(*_args: Any) -> Outcome:
+    def raising(*args: Any) -> Outcome:
+        sound(*args)
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setitem(clerk.dispatch.handlers, "session.created", raising)
     assert await web.clerk(fixture("clerk/user.created")) == "applied"
     assert web.statuses() == ["failed", "applied"]
+    assert "session_count" not in web.data(MAREN)
     monkeypatch.setitem(clerk.dispatch.handlers, "session.created", sound)
     hours.now += 5_000
     await web.service.intake.retry_due()
