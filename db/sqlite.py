@@ -44,9 +44,10 @@ class SqliteFile:
 
     def connect(self, *, timeout_s: float) -> sqlite3.Connection:
         """A raw connection that starts no transaction by itself."""
-        with contextlib.suppress(OSError):  # what is wrong with the path, SQLite says below
-            # It holds personal data: whoever makes it, nobody else reads it.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDONLY, 0o600))
+        with contextlib.suppress(OSError):  # it is there already; what is wrong with the path, SQLite says below
+            # It holds personal data: whoever makes it, nobody else reads it. O_EXCL: a file that is there must not
+            # be opened here, for its close would drop the locks this process holds on it (sqlite.org/howtocorrupt).
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o600))
         raw = sqlite3.connect(
             self.path,
             isolation_level=None,

@@ -116,7 +116,9 @@ def create_app(settings: Settings) -> Starlette:
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=ERRORS)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=ERRORS)
+    app.router.redirect_slashes = False  # a sender takes a redirect for a failure: say plainly that nothing is there
+    return app
 
 
 @dataclass(frozen=True, slots=True)

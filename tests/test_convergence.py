@@ -32,10 +32,14 @@ from service.app import begin
 from service.sandbox.story import Story, story
 from tests import statements
 from tests.statements import (
+    ANN,
+    BOB,
     CLERK,
     CONTEXT,
+    CYD,
     NOW,
     SLACK,
+    STREAM,
     Event,
     Json,
     Listed,
@@ -51,70 +55,6 @@ from tests.statements import (
 
 EXAMPLES = int(os.environ.get("ROLLCALL_EXAMPLES", "60"))
 SEED = os.environ.get("ROLLCALL_SEED")
-ANN, BOB, CYD = "ann@example.com", "bob@example.com", "cyd@example.com"
-GONE = {"confirmed": None, "deleted": True}
-
-# Every trouble we know of, about nine accounts and five addresses.
-STREAM: list[Said] = [
-    # Two accounts swap their addresses; of one update there is a twin of the same moment.
-    clerk("m01", "ann", ANN, 1),
-    clerk("m02", "bob", BOB, 1),
-    clerk("m03", "ann", BOB, 5),
-    clerk("m04", "bob", ANN, 5),
-    clerk("m05", "bob", ANN, 5, first_name="Robert"),
-    clerk("m06", "ann", BOB, 5, sent=1, first_name="Anne", unsafe_metadata={"preferences": {"theme": "dark"}}),
-    # An unverified claim on an address of somebody, verified for a while, and given up.
-    clerk("m07", "eve", ANN, 9, verified=False),
-    clerk("m08", "eve", CYD, 3),
-    clerk("m09", "eve", ANN, 7, banned=True),
-    # An account is deleted and made anew; its last update comes from anywhere.
-    clerk("m10", "cyd", CYD, 1),
-    clerk("m11", "cyd", CYD, 4, locked=True),
-    deleted("m12", "cyd", 6),
-    clerk("m13", "cyd_again", CYD, 8),
-    session("m14", "cyd", 2),
-    session("m15", "cyd_again", 9),
-    # A roster address whose person moved on and was deleted, and one whose person was deleted in place.
-    clerk("m16", "dan", "dan@example.com", 1),
-    clerk("m17", "dan", "dan@example.org", 2),
-    deleted("m18", "dan", 3),
-    clerk("m19", "fay", "fay@example.com", 1),
-    deleted("m20", "fay", 2),
-    roster("dan@example.com", "AM", name="Dan of the Roster"),
-    roster("fay@example.com", "PM"),
-    roster(ANN, "Core", "PM"),
-    roster(ANN, "AM", at=3),
-    roster("only@example.com", "AM"),
-    # Nobody's account: without an address, and one that is never created.
-    clerk("m21", "gil", None, 1, public_metadata={"role": "admin"}),
-    deleted("m22", "hal"),
-    session("m23", "hal", 1),
-    session("m24", "nobody", 1),
-    # Sign-ins, some before their person.
-    session("m25", "ann", 1),
-    session("m26", "ann", 7),
-    session("m27", "ann", 9, "ended"),
-    session("m28", "bob", 4, "revoked"),
-    # Slack: confirmed, deactivated without a word on that, confirmed for another address, forgotten, never confirmed.
-    slack("Ev01", "U_ann", ANN, 1, title="Engineer", tz="Europe/Oslo"),
-    slack("Ev02", "U_ann", ANN, 2, **GONE),
-    slack("Ev03", "U_bob", BOB, 1),
-    slack("Ev04", "U_bob", CYD, 2, confirmed=False),
-    slack("Ev05", "U_bob", BOB, 3, **GONE),
-    slack("Ev06", "U_cyd", CYD, 1),
-    slack("Ev07", "U_cyd", CYD, 2, is_forgotten=True, **GONE),
-    slack("Ev08", "U_eve", ANN, 3, confirmed=False),
-    slack("Ev09", "U_two", ANN, 4, title="Contractor"),
-    slack("Ev10", "U_dan", "dan@example.com", 1),
-    slack("Ev11", "U_bot", ANN, 9, is_bot=True),
-    slack("Ev12", "U_only", "only@example.com", 1, title="Caretaker"),
-    slack("Ev13", "U_only", "only@example.com", 2, **GONE),
-    # Notion.
-    notion("n_ann", ANN),
-    notion("n_ann", BOB, 4),
-    notion("n_dan", "dan@example.com"),
-    notion("n_two", ANN, 2),
-]
 
 
 @pytest.fixture(scope="module")

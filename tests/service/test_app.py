@@ -34,7 +34,7 @@ async def test_a_webhook_route_takes_posts_only(web: Web, method: str, path: str
     assert is_plain_json(answer)
 
 
-@pytest.mark.parametrize("path", ["/", "/webhooks", "/.env", "/%00"])
+@pytest.mark.parametrize("path", ["/", "/webhooks", "/webhooks/clerk/", "/slack/events/", "/.env", "/%00"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_an_unknown_path_is_not_found(web: Web, method: str, path: str) -> None:
     answer = await web.client.request(method, path)

@@ -291,7 +291,11 @@ async def test_who_is_deleted_while_we_list_is_deleted(
 ) -> None:
     cast = admit(world, people(12))
     await run(world, database)
-    meddle(world, monkeypatch, lambda _call, _answer: world.clerk.users.pop(cast[9].clerk_id, None) and None)
+
+    def leave(_call: Call, _answer: Answer) -> None:
+        world.clerk.users.pop(cast[9].clerk_id, None)
+
+    meddle(world, monkeypatch, leave)
     assert (await run(world, database)).deleted == 1
     assert clerk_ids(rows) == {one.clerk_id for one in cast} - {cast[9].clerk_id}
 

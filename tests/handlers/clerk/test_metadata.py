@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.clerk.test_users import said
+from tests.handlers.saying import said
 from tests.service.web import Json, Web
 
 STARTED = {"step": "profile", "completed": False, "started_at": "2026-11-02T09:00:00Z"}

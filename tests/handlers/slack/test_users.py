@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.clerk.test_users import deleted, enrol, said
+from tests.handlers.saying import deleted, enrol, said
 from tests.service.web import SINKS, Json, Serve, Web, fixture
 
 ME = "U07M4R3NHLM"
