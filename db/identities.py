@@ -53,8 +53,11 @@ _claiming = t.c.email.in_([bindparam(f"email_{n}") for n in range(CLAIMED_AT_ONC
 CLAIMING = Statement(select(*COLUMNS).where(_claiming))
 _named = and_(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
 AROUND = Statement(
-    # One OR would be the same, but costs SQLite half as much again.
-    union_all(select(*COLUMNS).where(_named), select(*COLUMNS).where(_claiming, not_(_named)))
+    # One OR, or IN, says the same, but has SQLite build a table to look things up in.
+    union_all(
+        select(*COLUMNS).where(_named),
+        *(select(*COLUMNS).where(t.c.email == bindparam(f"email_{n}"), not_(_named)) for n in range(CLAIMED_AT_ONCE)),
+    )
 )
 OF_USER = select(*COLUMNS).where(t.c.user_id == bindparam("user_id"))
 OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)

@@ -15,6 +15,8 @@ from db.errors import WrongDatabase
 from db.json import from_json, to_json
 
 CACHED_STATEMENTS = 512
+# Savepoints' page journals in memory, 64 MB of pages kept, the WAL folded into the file every 32 MB.
+PACE = ("temp_store=MEMORY", "cache_size=-65536", "wal_autocheckpoint=8000")
 READERS = 4
 READER_WAIT_S = 2.0  # for one of them to be free
 
@@ -56,7 +58,7 @@ class SqliteFile:
             cached_statements=CACHED_STATEMENTS,
         )
         try:
-            for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", *PACE):
                 raw.execute(f"PRAGMA {pragma}")
             # WAL is a property of the file: whoever first opens it unlocked and writable sets it.
             with contextlib.suppress(sqlite3.OperationalError):

@@ -104,7 +104,7 @@ def check(key: str, value: Any) -> Any:
     if key not in TYPES:
         raise InvalidValue(f"user_data has no key {key!r}; its keys are {', '.join(sorted(TYPES))}")
     try:
-        TYPES[key].validate_python(value)
+        TYPES[key].validator.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in (key, *first["loc"]))

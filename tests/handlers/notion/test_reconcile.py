@@ -136,10 +136,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 async def three(stage: Stage) -> Stage:
-    """Ada, Bob and Cy, each with their page."""
+    """Ada, Bob and Cy, each with their page, made in this order."""
     for name in ("Ada", "Bob", "Cy"):
         await stage.say(f"user_{name.lower()}", name)
-    await stage.run()
+        await stage.run()
     await stage.agreed()
     stage.world.requests.clear()
     return stage
@@ -254,9 +254,9 @@ async def test_a_page_whose_key_was_wiped_out_is_still_that_persons(three: Stage
 
 async def test_orphans_and_duplicates_go_to_the_trash(three: Stage) -> None:
     ada = await three.key("user_ada")
+    kept = page_of(three, ada)
     three.world.notion.add_row(three.data_source_id, {"Name": titled("Gone"), KEY: rich("person:99")})
     three.world.notion.add_row(three.data_source_id, {"Name": titled("Ada Byron"), KEY: rich(ada)})
-    kept = next(page["id"] for page in three.world.notion.pages_of(three.data_source_id))
     assert sorted(await repair(three)) == [(DUPLICATE, ada), (ORPHAN, "person:99")]
     await three.agreed()
     assert page_of(three, ada) == kept
