@@ -7,7 +7,7 @@ effect outside it, and so may be run again.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
@@ -91,7 +91,8 @@ def _snapshot(tx: Connection, fn: Callable[..., T], args: tuple[Any, ...], kwarg
     try:
         return fn(tx, *args, **kwargs)
     finally:
-        tx.exec_driver_sql("ROLLBACK")
+        with suppress(DBAPIError):  # a broken connection has its own error to tell, the first one
+            tx.exec_driver_sql("ROLLBACK")
 
 
 @contextmanager

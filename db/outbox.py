@@ -112,7 +112,7 @@ DEAD = select(func.count()).where(t.c.status == "dead")
 RETRY = (
     update(t)
     .where(or_(t.c.status == "dead", t.c.status == "due"), t.c.id == bindparam("of_id"))
-    .values(status="due", attempts=0, available_at=bindparam("now"), error=null())
+    .values(status="due", attempts=0, available_at=bindparam("now"), marked_at=bindparam("now"), error=null())
 )
 SUMMARY = (
     t.c.id,

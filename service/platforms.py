@@ -1,5 +1,7 @@
 """The list of platforms: what the settings switch on. A new platform is one folder in handlers/ and its lines here."""
 
+import math
+
 from db.database import Database
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
@@ -45,5 +47,5 @@ def notion_api(settings: Settings, database: Database, *, patient: bool = False)
     """Notion's API within the shared rate limit. `patient`: wait for a slot however long it takes."""
     assert settings.notion_api_token is not None
     rate = settings.notion_requests_per_second
-    limiter = Limiter(database, "notion", round(1000 / rate) if rate else 0, now_ms, patient=patient)
+    limiter = Limiter(database, "notion", math.ceil(1000 / rate) if rate else 0, now_ms, patient=patient)
     return NotionApi(settings.notion_api_token.get_secret_value(), settings.notion_base_url, limiter.wait)

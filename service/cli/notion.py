@@ -147,7 +147,7 @@ def _row(drift: reconcile.Drift) -> dict[str, Any]:
 
 @app.command("rebuild")
 def rebuild(as_json: AsJson = False) -> None:
-    """Mark every person as out of date at Notion; the service compares and writes what differs."""
+    """Mark every person as out of date at Notion; the service sends what differs from what it last sent."""
     workspace = platforms.context(session.settings()).workspace_id
 
     def mark_all(tx: Any, now: int) -> int:
