@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from db import inbox, limits, outbox, people
 from db.database import Database, Unavailable
 from handlers.people.recording import rederive
 from handlers.registry import Context, Source
+from handlers.schedule import Job, arm
 from service import platforms
 from service.clock import now_ms
 from service.health import Health
@@ -61,7 +62,8 @@ class Service:
     async def start(self) -> None:
         if await self.database.read(migrations.current) != self.health.head:
             raise NotMigrated("the database is not migrated: run `rollcall migrate`")
-        await self.database.write(begin, self.intake.context, now_ms())
+        jobs = platforms.jobs(self.settings, self.intake.context)
+        await self.database.write(begin, self.intake.context, jobs, now_ms())
         self.relay.start()
         self._tasks.append(asyncio.create_task(self._retry_failed_events()))
 
@@ -78,13 +80,14 @@ class Service:
             await asyncio.sleep(RETRY_LOOK_S)
 
 
-def begin(tx: Connection, context: Context, now: int) -> None:
-    """What a start makes due: failed events, sinks that were off, the user list, roles that a setting decides."""
+def begin(tx: Connection, context: Context, jobs: Iterable[Job], now: int) -> None:
+    """What a start makes due: failed events, sinks that were off, jobs, the user list, roles that a setting decides."""
     inbox.hurry(tx, now)
     for sink in sorted(context.sinks):
         limits.resume(tx, sink)
     if "notion" in context.sinks:
         outbox.mark(tx, context.workspace_id, ("notion",), "users", now)
+    arm(tx, jobs, context, now)
     rederive(tx, context.admin_emails | people.admins(tx), context, now)
 
 

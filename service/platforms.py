@@ -7,6 +7,7 @@ from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
 from handlers.registry import Context, Sink, Source
+from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
 from handlers.slack.sink import SlackSink
 from service.clock import now_ms
@@ -40,7 +41,14 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
         limiter = Limiter(database, "slack", SLACK_INTERVAL_MS, now_ms)
         token = settings.slack_bot_token.get_secret_value()
         found.append(SlackSink(token, settings.slack_alert_channel, settings.slack_base_url, limiter.wait))
+    if due := jobs(settings, context):
+        found.append(Schedule(due, context, now_ms))
     return found
+
+
+def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
+    """What this installation does at a time, rather than because something came in."""
+    return ()
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

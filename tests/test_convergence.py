@@ -215,7 +215,7 @@ def test_after_every_step_people_are_what_all_identities_say(
             statements.hear(tx, [one if isinstance(one, Withdrawn) else _numbered(one, number)])
             assert statements.standing(statements.told(tx)) == statements.derived_anew(tx)
         restarted = replace(CONTEXT, admin_emails=admins, sinks=frozenset())
-        begin(tx, restarted, NOW)
+        begin(tx, restarted, (), NOW)
         assert statements.standing(statements.told(tx)) == statements.derived_anew(tx, restarted)
 
 

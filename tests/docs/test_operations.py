@@ -171,7 +171,7 @@ def _logged(file: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(text_of(file))):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not _is_log(node.func.value):
             continue
-        level = node.func.attr
+        level = node.func.attr.replace("exception", "error")
         # log.log(level, event); the others take the event first
         event = node.args[1] if level == "log" else node.args[0]
         if level in (*LEVELS, "log"):
@@ -189,7 +189,8 @@ def test_every_alert_is_explained() -> None:
     """An alert's key begins with what happened: `event:`, `dead:`, …"""
     keys = {re.split(r"[:]", codes(row[0])[0])[0] for row in rows(section(operations(), "### Alerts"))}
     files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
-    raised = {key for file in files for key in re.findall(r'alert\(tx, \w+, f"([a-z-]+):', text_of(file))}
+    raising = re.compile(r'\balert(?:\(tx, \w+|, self\._context), f"([a-z-]+):')
+    raised = {key for file in files for key in raising.findall(text_of(file))}
     assert keys == raised
 
 
