@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -32,6 +33,8 @@ UNIQUE = ("clerk_id", "email", "slack_user_id", "notion_person_id")
 DERIVED = tuple(t.c[name] for name in Person.__dataclass_fields__)
 
 _COLUMNS = tuple(Person.__dataclass_fields__)
+_NEW_COLUMNS = tuple(f"new_{name}" for name in _COLUMNS)
+_values = attrgetter(*_COLUMNS)
 ADD = Statement(insert(t), columns=[*_COLUMNS, "created_at", "updated_at"])
 ROW = Statement(select(*DERIVED).where(t.c.id == bindparam("id")))
 BY_IDS = select(t.c.id, *DERIVED).where(t.c.id.in_(bindparam("ids", expanding=True)))
@@ -90,8 +93,7 @@ class Coverage:
 
 
 def add(tx: Connection, person: Person, now: int) -> int:
-    row = {name: getattr(person, name) for name in _COLUMNS}
-    return ADD.insert(tx, {**row, "created_at": now, "updated_at": now})
+    return ADD.insert(tx, {**dict(zip(_COLUMNS, _values(person), strict=True)), "created_at": now, "updated_at": now})
 
 
 def get(tx: Connection, user_id: int) -> Person | None:
@@ -112,7 +114,7 @@ def release(tx: Connection, user_id: int, column: str) -> None:
 
 
 def change(tx: Connection, user_id: int, person: Person, now: int) -> None:
-    row = {f"new_{name}": getattr(person, name) for name in _COLUMNS}
+    row = dict(zip(_NEW_COLUMNS, _values(person), strict=True))
     CHANGE.run(tx, {**row, "of_id": user_id, "new_updated_at": now})
 
 

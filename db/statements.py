@@ -8,6 +8,7 @@ columns. Anywhere else (readers, tests, other databases) it is executed the ordi
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Executable
@@ -30,18 +31,19 @@ class _Direct:
     """A statement as sqlite3 takes it: the text, how each parameter and each column is converted."""
 
     sql: str
-    fixed: dict[str, Any]
-    parameters: tuple[tuple[str, Convert | None], ...]
+    fixed: dict[str, Any]  # parameters that the statement itself gives
+    pick: Callable[[Params], tuple[Any, ...]]
+    conversions: tuple[tuple[int, Convert], ...]
     columns: tuple[tuple[int, Convert], ...]
 
-    def bind(self, params: Params) -> list[Any]:
-        fixed = self.fixed
-        return [
-            convert(params[name] if name in params else fixed[name])
-            if convert
-            else (params[name] if name in params else fixed[name])
-            for name, convert in self.parameters
-        ]
+    def bind(self, params: Params) -> Sequence[Any]:
+        picked = self.pick({**self.fixed, **params} if self.fixed else params)
+        if not self.conversions:
+            return picked
+        values = list(picked)
+        for index, convert in self.conversions:
+            values[index] = convert(values[index])
+        return values
 
     def read(self, rows: list[Any]) -> list[Any]:
         if not self.columns:
@@ -119,17 +121,29 @@ class Statement:
             dialect=_DIALECT, column_keys=self._columns, compile_kwargs={"render_postcompile": True}
         )
         assert isinstance(compiled, SQLCompiler)
-        parameters = tuple(
-            (name, compiled.binds[name].type.dialect_impl(_DIALECT).bind_processor(_DIALECT))
-            for name in compiled.positiontup or ()
-        )
+        names = compiled.positiontup or []
+        binds = [compiled.binds[name] for name in names]
+        conversions = [bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT) for bind in binds]
         columns = tuple(
             (index, convert)
             for index, column in enumerate(compiled._result_columns)  # noqa: SLF001 - a test compares both ways
             if (convert := column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None))
         )
-        self._direct = _Direct(str(compiled), dict(compiled.params), parameters, columns)
+        self._direct = _Direct(
+            str(compiled),
+            {name: bind.value for name, bind in zip(names, binds, strict=True) if not bind.required},
+            _picker(names),
+            tuple((index, convert) for index, convert in enumerate(conversions) if convert),
+            columns,
+        )
         return self._direct
+
+
+def _picker(names: Sequence[str]) -> Callable[[Params], tuple[Any, ...]]:
+    """Takes these out of a mapping, in this order. KeyError names the one that is missing."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda params: tuple(params[name] for name in names)
 
 
 def go_direct(tx: Connection) -> None:
