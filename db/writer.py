@@ -6,6 +6,7 @@ If the transaction itself dies (a failed COMMIT, a full disk), each call is run 
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import sqlite3
 import threading
@@ -25,7 +26,8 @@ BATCH_LIMIT = 64  # calls in one commit: more gains nothing and delays the first
 CROWD = 8  # calls in one batch that make the writer expect more
 GATHER_S = 0.001  # how long a writer under load waits to see whether more calls come in,
 GATHER_TURNS = 10  # and how often at the most
-LOCK_WAIT_S = 0.25  # one try for the file's write lock; calls past their deadline are let go in between
+LOCK_LOOK_S = (0.0005, 0.01)  # how often to ask for the file's write lock: at first, and when somebody keeps it
+LOCK_PATIENCE = 100  # looks, until somebody keeps it
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
 MARKED = "marked"
 
@@ -109,7 +111,7 @@ class Writer:
     # --- on the writer thread ---
 
     def _run(self) -> None:
-        engine = self.file.writer_engine(timeout_s=LOCK_WAIT_S)
+        engine = self.file.writer_engine(timeout_s=0.0)
         tx: Connection | None = None
         while (batch := self._next_batch()) is not None:
             if not batch and not self.listeners:
@@ -139,7 +141,7 @@ class Writer:
         return tx
 
     def _next_batch(self) -> list[Call] | None:
-        """Whatever waits, at most BATCH_LIMIT; nothing after LOOK_AROUND_S; None when it is time to end."""
+        """The first that waits; nothing after LOOK_AROUND_S; None when it is time to end."""
         try:
             first = self._calls.get(timeout=LOOK_AROUND_S)
         except queue.Empty:
@@ -147,7 +149,10 @@ class Writer:
         if first is None:
             return None
         self._gather()
-        batch = [first]
+        return [first]
+
+    def _fill(self, batch: list[Call]) -> None:
+        """Take along whoever came while the lock was waited for."""
         while len(batch) < BATCH_LIMIT:
             try:
                 call = self._calls.get_nowait()
@@ -158,7 +163,6 @@ class Writer:
                 break
             batch.append(call)
         self._crowded = len(batch) >= CROWD
-        return batch
 
     def _gather(self) -> None:
         """Where calls come in crowds, let the crowd arrive: the two threads share one interpreter, and taking turns
@@ -188,6 +192,8 @@ class Writer:
         raw = _raw(tx)
         if not _begin(raw, batch):
             return
+        if batch:
+            self._fill(batch)
         tx.info.pop(MARKED, None)
         try:
             if not _run_all(tx, raw, batch):
@@ -242,14 +248,20 @@ def _raw(tx: Connection) -> sqlite3.Connection:
 
 
 def _begin(raw: sqlite3.Connection, batch: list[Call]) -> bool:
-    """Take the write lock for as long as anybody in the batch still waits for it."""
-    while not all(call.abandoned for call in batch):
+    """Take the write lock for as long as anybody in the batch still waits for it.
+
+    We look ourselves: SQLite's own waiting sleeps ever longer, and passes over a lock that other processes hand around.
+    """
+    for look in itertools.count():
+        if all(call.abandoned for call in batch):
+            return False
         try:
             raw.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             # BUSY_SNAPSHOT: somebody keeps an unread result; waiting does not help, opening the file anew does.
             if "locked" not in str(error) or error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
                 raise
+            time.sleep(LOCK_LOOK_S[look >= LOCK_PATIENCE])
         else:
             return True
     return False
