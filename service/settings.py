@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///rollcall.db"
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    web_concurrency: int = Field(1, ge=1, le=64)
     admin_emails: Emails = frozenset()
     log_level: str = "INFO"
     log_format: str = "auto"

@@ -18,6 +18,7 @@ from service import logs
 from service.app import create_app
 from service.cli.console import AsJson
 from service.cli.exits import Misuse
+from service.cli.processes import serve_in_processes
 from service.cli.session import must_exist
 from service.cli.switches import switches
 from service.settings import Settings, load
@@ -40,24 +41,34 @@ def serve(
     logs.configure(settings.log_level, settings.log_format)
     must_exist(settings)
     with listening(settings.host, settings.port) as listeners:
-        summary = summarise(settings, listeners[0])
-        server = Server(
-            uvicorn.Config(
-                create_app(settings),
-                loop="uvloop",
-                http="httptools",
-                ws="none",
-                lifespan="off",  # ours is around the server: its errors reach us, and it ends after the last request
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,  # nothing here depends on who the caller says they are
-                server_header=False,
-                date_header=False,
-                timeout_graceful_shutdown=FINISH_S,
+        said = as_text(summarise(settings, listeners[0]), as_json=as_json)
+        if settings.web_concurrency > 1:
+            config = configuration(
+                "service.cli.processes:web", factory=True, lifespan="on", workers=settings.web_concurrency
             )
-        )
+            serve_in_processes(config, settings, listeners, said)
+            return
+        # The lifespan is around the server: its errors reach us, and it ends after the last request.
+        server = Server(configuration(create_app(settings), lifespan="off"))
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.live(listeners, as_text(summary, as_json=as_json)))
+            runner.run(server.live(listeners, said))
+
+
+def configuration(app: Starlette | str, **options: Any) -> uvicorn.Config:
+    """What uvicorn is to do, and what not."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # nothing here depends on who the caller says they are
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=FINISH_S,
+        **options,
+    )
 
 
 class Server(uvicorn.Server):

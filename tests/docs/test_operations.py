@@ -38,6 +38,7 @@ TABLE = {codes(row[0])[0]: row for row in rows(without_subsections(section(opera
 WRONG = {
     "DATABASE_URL": ("no url", "postgresql://host/name", "sqlite://file.db", "sqlite:///file.db?mode=ro", "sqlite://"),
     "PORT": ("70000", "http"),
+    "WEB_CONCURRENCY": ("0", "65", "many"),
     "ADMIN_EMAILS": ("ada",),
     "LOG_LEVEL": ("LOUD",),
     "LOG_FORMAT": ("xml",),

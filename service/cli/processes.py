@@ -1,0 +1,68 @@
+"""`rollcall serve` as several processes behind one port: uvicorn's supervisor starts, watches and replaces them.
+
+Each is a whole Rollcall of its own: one interpreter uses one core, and SQLite lets them commit in turn.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+
+import typer
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
+
+import migrations
+from db.database import transaction
+from service import logs
+from service.app import create_app
+from service.cli.exits import Problem
+from service.cli.session import must_be_current
+from service.settings import Settings, load
+
+START_S = 30.0  # for a process to answer its first request
+
+
+def serve_in_processes(config: uvicorn.Config, settings: Settings, listeners: list[socket.socket], said: str) -> None:
+    """Serve until SIGTERM or Ctrl-C. NotMigrated, or Problem where no process could start; `said` once all answer."""
+    with transaction(settings.database_url) as tx:
+        must_be_current(migrations.current(tx))
+    group = _Group(config, listeners)
+    group.run_saying(said)
+
+
+def web() -> Starlette:
+    """The application of one of the processes, from its environment."""
+    settings = load()
+    logs.configure(settings.log_level, settings.log_format)
+    threading.Thread(target=_end_with_supervisor, name="rollcall-parent", daemon=True).start()
+    return create_app(settings)
+
+
+class _Group(Multiprocess):
+    """The processes, started together."""
+
+    def run_saying(self, said: str) -> None:
+        self.said = said
+        self.run()
+        if not self.greeted:
+            raise Problem("a web process could not start; its reason is in the log")
+
+    greeted = False
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        ready = [process.wait_until_ready(START_S, self.should_exit) for process in self.processes]
+        if all(ready):
+            self.greeted = True
+            typer.echo(self.said)
+
+
+def _end_with_supervisor() -> None:
+    """A process whose supervisor was killed must not hold the port: nobody would stop it any more."""
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
