@@ -21,6 +21,7 @@ WRONG = [
     ("DATABASE_URL", "sqlite://data/rollcall.db", "write sqlite:///rollcall.db"),
     ("DATABASE_URL", f"postgresql://rollcall:{SECRET}@localhost/rollcall", "write sqlite:///rollcall.db"),
     ("PORT", "eighty", "a valid integer"),
+    ("WEB_CONCURRENCY", "0", "greater than or equal to 1"),
     ("PORT", "65536", "less than or equal to 65535"),
     ("PORT", "-1", "greater than or equal to 0"),
     ("ADMIN_EMAILS", "ada@example.com bob@example.com", "separated by commas"),
