@@ -32,8 +32,8 @@ check: install ## lint, format, types, architecture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: install ## measure webhook intake beside its references, in one run
-	@$(BIN)/python benchmarks/intake.py
+bench: install ## measure everything beside its references, in one run
+	@$(BIN)/python benchmarks/run.py
 
 lock: install ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

@@ -1,6 +1,6 @@
 """Drives one local webhook route over keep-alive connections, cheaply enough to measure the server.
 
-Every request is a distinct, correctly signed Clerk `user.created`, built and signed before the clock starts.
+Every request is correctly signed (its body is one of streams.py), built and signed before the clock starts.
 With `rate` the load is open: request n is due at n/rate seconds and its latency counts from then, so a server
 that falls behind cannot slow its own measurement down. Without it each connection sends once it is answered.
 """
@@ -12,23 +12,20 @@ import gc
 import hashlib
 import hmac
 import json
-import random
 import re
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from itertools import islice
 
 import uvloop
+from streams import STREAMS
 
 HOST = "127.0.0.1"
 ROUTE = "/webhooks/clerk"
 SECRET = "whsec_cm9sbGNhbGwtYmVuY2gtc2VjcmV0LW5vdC1yZWFs"
-TOKEN = b"0" * 16  # stands in the payload wherever one person differs from the next
-ADDRESS = b"ada." + TOKEN  # but an address has no order, and ids have
-IDS_A_SECOND = 1_000
 MAX_SIGNED_AHEAD = 100_000  # about 300 MB
 CHUNK = 256  # signed at once when the ones signed ahead are used up
 DRAIN_SECONDS = 30  # what is under way at the end may still be answered: the database is checked against it
@@ -43,6 +40,7 @@ class Plan:
     warmup: float = 0.5  # seconds whose answers are counted as rows but not as figures
     seconds: float = 3.0
     count: int = 1_000_000
+    stream: str = "created"
     rate: float | None = None  # requests/s offered; None: as fast as answers come
     sign_ahead: int = 20_000
 
@@ -59,6 +57,7 @@ class Result:
     per_second: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
+    p999: float = 0.0
     worst: float = 0.0
     unsent: int = 0  # open load only: due, and no connection was free for it before the end
     signed_late: int = 0  # signed while the clock ran; costs the generator, so few is better
@@ -68,16 +67,14 @@ class Result:
 class Requests:
     """Signed requests as bytes, each used once."""
 
-    def __init__(self, port: int, ahead: int) -> None:
-        body = json.loads((Path(__file__).parent / "user.created.json").read_bytes())
-        self._body = json.dumps(body, separators=(",", ":")).encode()
+    def __init__(self, port: int, ahead: int, stream: str) -> None:
+        self._messages = STREAMS[stream]()
         self._mac = hmac.new(base64.b64decode(SECRET.removeprefix("whsec_")), digestmod=hashlib.sha256)
         self._head = (
             f"POST {ROUTE} HTTP/1.1\r\nhost: {HOST}:{port}\r\nuser-agent: Svix-Webhooks/1.84\r\n"
-            f"content-type: application/json\r\naccept: */*\r\ncontent-length: {len(self._body)}\r\n"
+            f"content-type: application/json\r\naccept: */*\r\ncontent-length: "
         ).encode()
         self.late = 0
-        self._signed = 0
         self._ready = deque(self._sign(min(ahead, MAX_SIGNED_AHEAD)))
 
     def next(self) -> bytes:
@@ -88,17 +85,13 @@ class Requests:
 
     def _sign(self, count: int) -> Iterator[bytes]:
         stamp = str(int(time.time())).encode()
-        for _ in range(count):
-            # Svix and Clerk number with KSUIDs: the second comes first, the rest is random.
-            token = b"%08x%08x" % (self._signed // IDS_A_SECOND, random.getrandbits(32))
-            self._signed += 1
-            body = self._body.replace(ADDRESS, b"%020x" % random.getrandbits(80)).replace(TOKEN, token)
-            name = b"msg_35m7WtY3dVg" + token
+        for name, body in islice(self._messages, count):
             mac = self._mac.copy()
             mac.update(b"%b.%b.%b" % (name, stamp, body))
             signature = base64.b64encode(mac.digest())
-            yield b"%bsvix-id: %b\r\nsvix-timestamp: %b\r\nsvix-signature: v1,%b\r\n\r\n%b" % (
+            yield b"%b%d\r\nsvix-id: %b\r\nsvix-timestamp: %b\r\nsvix-signature: v1,%b\r\n\r\n%b" % (
                 self._head,
+                len(body),
                 name,
                 stamp,
                 signature,
@@ -111,7 +104,7 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.requests = Requests(plan.port, plan.sign_ahead)
+        self.requests = Requests(plan.port, plan.sign_ahead, plan.stream)
         self.result = Result()
         self.latencies: list[float] = []
         self.idle: set[Connection] = set()
@@ -182,8 +175,8 @@ class Run:
         result.signed_late = self.requests.late
         result.generator_cpu = cpu / result.window
         if spent:
-            result.p50, result.p99, result.worst = (
-                1000 * spent[min(len(spent) - 1, int(len(spent) * q))] for q in (0.5, 0.99, 1)
+            result.p50, result.p99, result.p999, result.worst = (
+                1000 * spent[min(len(spent) - 1, int(len(spent) * q))] for q in (0.5, 0.99, 0.999, 1)
             )
         return result
 
@@ -284,6 +277,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=Plan.seconds)
     parser.add_argument("--count", type=int, default=Plan.count)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--stream", choices=STREAMS, default=Plan.stream)
     parser.add_argument("--sign-ahead", type=int, default=Plan.sign_ahead)
     plan = Plan(**vars(parser.parse_args()))
     print(json.dumps(asdict(uvloop.run(drive(plan)))))

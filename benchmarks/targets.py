@@ -33,39 +33,39 @@ class Target:
     ahead: int = 0  # requests/s to sign before the clock starts
     environment: dict[str, str] = field(default_factory=dict)
     before: tuple[list[str], ...] = ()
-    database: Path | None = None  # its rows are counted afterwards
+    database: str | None = None  # its URL: its rows are counted afterwards
 
 
-def reference(name: str, folder: Path) -> Target:
-    database = folder / "plain.db" if name == "plain" else None
-    return Target(
-        name,
-        [sys.executable, str(HERE / "servers.py"), name],
-        folder,
-        {"empty": 25_000, "signature": 15_000, "plain": 800}.get(name, 0),
-        {"DATABASE_PATH": str(database)},
-        database=database,
-    )
+REFERENCES = {"empty": 25_000, "signature": 15_000, "plain": 800, "notion": 0}
 
 
-def rollcall(folder: Path, notion_port: int) -> Target:
+def reference(name: str, folder: Path, database: str | None = None) -> Target:
+    """What Rollcall is measured against. `database`: the URL for `plain`, else a file in its folder."""
+    url = (database or f"sqlite:///{folder / 'plain.db'}") if name == "plain" else None
+    command = [sys.executable, str(HERE / "servers.py"), name]
+    shown = f"{name} pg" if database else name
+    return Target(shown, command, folder, REFERENCES[name], {"DATABASE_URL": url or ""}, database=url)
+
+
+def rollcall(folder: Path, notion_port: int, database: str | None = None, processes: int = 1) -> Target:
     """Rollcall with everything on. Its commands and settings are named here and only here."""
     program = str(Path(sys.executable).with_name("rollcall"))
-    database = folder / "bench.db"
+    url = database or f"sqlite:///{folder / 'bench.db'}"
     return Target(
-        "rollcall",
+        " ".join(["rollcall", *(["pg"] if database else []), *([f"x{processes}"] if processes > 1 else [])]),
         [program, "serve"],
         folder,
-        8_000,
+        10_000,
         {
-            "DATABASE_URL": f"sqlite:///{database}",
+            "DATABASE_URL": url,
+            "WEB_CONCURRENCY": str(processes),
             "CLERK_WEBHOOK_SIGNING_SECRET": SECRET,
             "NOTION_API_TOKEN": "ntn_bench",
             "NOTION_PEOPLE_DATA_SOURCE_ID": "00000000-0000-4000-8000-00000000beef",
             "NOTION_BASE_URL": f"http://{HOST}:{notion_port}",
         },
         before=([program, "migrate"],),
-        database=database,
+        database=url,
     )
 
 
@@ -85,7 +85,7 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 @contextmanager
 def running(target: Target) -> Iterator[tuple[int, int]]:
     """Start a server and wait until it is healthy; gives its port and process id. Raises BenchError."""
-    target.folder.mkdir(parents=True)
+    target.folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     for command in target.before:
         process = start(target, command, port)
@@ -156,10 +156,33 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """User and system time of a process with all its threads; None where there is no /proc."""
+def processes_of(pid: int) -> list[int]:
+    """This process and those under it; only itself where there is no /proc."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        under = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return [pid]
+    return [pid, *(one for child in under for one in processes_of(int(child)))]
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """User and system time of a process with all its threads and children; None where there is no /proc."""
+    ticks = 0
+    for one in processes_of(pid):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float | None:
+    """Resident memory of a process and its children, MB; shared pages are counted each time they are mapped."""
+    pages = 0
+    for one in processes_of(pid):
+        try:
+            pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+        except OSError:
+            return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,128 @@
+"""What one event costs as the directory grows: 1,000, 100,000 and 1,000,000 people and inbox rows, side by side.
+
+Half of the events are new people, half are updates of somebody long known, anywhere in the tables. Each is applied
+as the service applies it, 64 to a durable commit; no HTTP. Old inbox rows have no bodies, as after retention.
+Exits 1 when the largest costs more than 1.3 times the smallest.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy import Connection
+from streams import created, template, to_bytes
+
+import migrations
+from db.database import place, transaction
+from db.statements import go_direct
+from handlers.clerk import events
+from handlers.registry import Context
+from service.clock import now_ms
+from service.intake import accept
+
+SIZES = (1_000, 100_000, 1_000_000)
+SEEDS = 1_000  # recorded for real, then copied
+BATCH, BATCHES = 64, 20  # of one measurement
+TIMES = 1.3
+SOURCE = events.source(("whsec_" + "A" * 44,))
+CONTEXT = Context(sinks=frozenset({"notion"}))
+
+# Copy k of a row: its own ids, the same content. Tables in the order their keys need.
+COPIES = (
+    """INSERT INTO users SELECT id + :k * 1000, clerk_id || '-' || :k, :k || '.' || email, name, first_name,
+       last_name, NULL, NULL, role, status, created_at, updated_at FROM users WHERE id <= 1000""",
+    """INSERT INTO identities (provider, external_id, user_id, email, email_verified, version, data)
+       SELECT provider, external_id || '-' || :k, user_id + :k * 1000, :k || '.' || email, email_verified, version, data
+       FROM identities WHERE user_id <= 1000""",
+    "INSERT INTO user_data SELECT user_id + :k * 1000, key, value FROM user_data WHERE user_id <= 1000",
+    """INSERT INTO webhook_events (source, event_id, type, status, received_at, body, attempts)
+       SELECT source, event_id || '-' || :k, type, status, received_at, x'', 0 FROM webhook_events WHERE id <= 1000""",
+    """INSERT INTO sync_actions (workspace_id, sink, key, generation, status, attempts, available_at, marked_at)
+       SELECT 1, 'notion', 'person:' || (id + :k * 1000), 1, 'settled', 0, 0, 0 FROM users WHERE id <= 1000""",
+)
+
+
+def grown(folder: Path, size: int) -> str:
+    """The URL of a database of this many people."""
+    url = f"sqlite:///{folder / f'{size}.db'}"
+    migrations.upgrade(url)
+    with transaction(url) as tx:
+        go_direct(tx)
+        for name, body in islice(created(), SEEDS):
+            accept(tx, SOURCE, SOURCE.parse(body, name.decode()), body, CONTEXT, now_ms())
+        tx.exec_driver_sql("UPDATE sync_actions SET status = 'settled'")
+        raw = tx.connection.driver_connection
+        for k in range(1, size // SEEDS):
+            for copy in COPIES:
+                raw.execute(copy, {"k": k})
+    return url
+
+
+def messages(tx: Connection) -> Iterator[tuple[str, bytes]]:
+    """New people and known ones in turn, for ever."""
+    ids = [row[0] for row in tx.exec_driver_sql("SELECT clerk_id FROM users ORDER BY id LIMIT 1000000")]
+    rng, update, new = random.Random(7), template(), created()
+    for number, (name, body) in enumerate(new):
+        if number % 2:
+            yield f"{name.decode()}-new-{random.getrandbits(32):x}", body.replace(b"35m7WnKf4Ls", b"36m7WnKf4Ls")
+            continue
+        update["data"] |= {"id": rng.choice(ids), "first_name": f"Ada {number}"}
+        update["data"]["updated_at"] += 1000
+        update["data"]["email_addresses"][0]["email_address"] = f"{rng.getrandbits(64):x}@example.com"
+        yield f"msg_{rng.getrandbits(64):x}", to_bytes({**update, "type": "user.updated"})
+
+
+def measure(tx: Connection, stream: Iterator[tuple[str, bytes]]) -> float:
+    """µs an event, durable."""
+    ready = [(SOURCE.parse(body, name), body) for name, body in islice(stream, BATCH * BATCHES)]
+    began = time.perf_counter()
+    for start in range(0, len(ready), BATCH):
+        tx.exec_driver_sql("BEGIN IMMEDIATE")
+        for message, body in ready[start : start + BATCH]:
+            accept(tx, SOURCE, message, body, CONTEXT, now_ms())
+        tx.exec_driver_sql("COMMIT")
+    return 1e6 * (time.perf_counter() - began) / len(ready)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--folder", type=Path, help="where the files go; a million people take 2 GB")
+    options = parser.parse_args()
+    costs: dict[int, list[float]] = {size: [] for size in options.sizes}
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="rollcall-growth-") as name:
+        open_ = {}
+        for size in options.sizes:
+            tx = place(grown(Path(name), size)).writer_engine(timeout_s=1.0).connect()
+            go_direct(tx)
+            open_[size] = (tx, messages(tx))
+        for number in range(options.rounds):
+            for size in options.sizes if number % 2 == 0 else options.sizes[::-1]:
+                costs[size].append(measure(*open_[size]))
+        megabytes = {size: (Path(name) / f"{size}.db").stat().st_size / 1e6 for size in options.sizes}
+    return report(costs, megabytes)
+
+
+def report(costs: dict[int, list[float]], megabytes: dict[int, float]) -> int:
+    smallest, largest = min(costs), max(costs)
+    medians = {size: statistics.median(each) for size, each in costs.items()}
+    for size, each in costs.items():
+        print(
+            f"{size:>9,} people  {megabytes[size]:>7,.0f} MB  {medians[size]:6.0f} µs an event "
+            f"({min(each):.0f}-{max(each):.0f})  {medians[size] / medians[smallest]:.2f} times the smallest"
+        )
+    times = medians[largest] / medians[smallest]
+    met = times <= TIMES
+    print("PASS" if met else "FAIL", f"{largest:,} people cost {times:.2f} times {smallest:,}, at most {TIMES}")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
