@@ -22,11 +22,12 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from db import locks, writer
+from db.calls import Call, expire, translate
 from db.errors import Unavailable
 from db.postgres import PostgresServer
 from db.postgres_bell import Bell
 from db.statements import go_direct
-from db.writer import MARKED, Call, expire, translate
+from db.writer import MARKED
 
 WRITERS = 8
 TRIES = 6  # of one call, at the most

@@ -17,7 +17,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from db.errors import FAULTS, Unavailable
+from db.calls import Call, expire, translate
+from db.errors import Unavailable
 from db.sqlite import SqliteFile
 from db.statements import go_direct
 
@@ -30,35 +31,6 @@ LOCK_LOOK_S = (0.0005, 0.01)  # how often to ask for the file's write lock: at f
 LOCK_PATIENCE = 100  # looks, until somebody keeps it
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
 MARKED = "marked"
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One `write` on its way: what to run, and the future that waits for it."""
-
-    fn: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
-    decided: bool = False  # committed, or failed for good: whatever goes wrong later does not change it
-
-    @property
-    def abandoned(self) -> bool:
-        return self.future.done()
-
-    def run(self, tx: Connection) -> None:
-        self.error = None
-        self.result = self.fn(tx, *self.args, **self.kwargs)
-
-    def deliver(self) -> None:
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 @dataclass(slots=True, eq=False)
@@ -293,17 +265,6 @@ def _run_in_savepoint(tx: Connection, raw: sqlite3.Connection, call: Call) -> No
     raw.execute("RELEASE call")
 
 
-def translate(error: BaseException) -> Exception:
-    """A failing database is the database's fault; a broken constraint is the function's."""
-    if isinstance(error, FAULTS):
-        return Unavailable.because(error)
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    bug = RuntimeError(f"a function on the writer thread raised {type(error).__name__}")
-    bug.__cause__ = error  # itself, it would end the event loop, or no future would take it
-    return bug
-
-
 def _roll_back(raw: sqlite3.Connection) -> None:
     if raw.in_transaction:
         raw.execute("ROLLBACK")
@@ -320,11 +281,6 @@ def _close(tx: Connection | None) -> None:
     if tx is not None:
         with contextlib.suppress(Exception):  # what broke may refuse to be closed
             tx.close()
-
-
-def expire(call: Call, deadline_s: float) -> None:
-    if not call.future.done():
-        call.future.set_exception(Unavailable(f"no commit within {deadline_s:g} s"))
 
 
 def marked(tx: Connection) -> None:
