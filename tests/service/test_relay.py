@@ -12,7 +12,6 @@ from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
 from db import limits, outbox
-from db.database import transaction
 from db.outbox import LEASE_MS
 from handlers.registry import Delivered, Throttled
 from service.leases import Attempt, Work, settle, take_work
@@ -332,13 +331,13 @@ async def test_a_mark_committed_by_another_process_wakes_the_idle_relay(stage: S
     key = await stage.key("user_1")
     await asyncio.sleep(0.2)
 
-    def elsewhere() -> None:
-        with transaction(stage.url) as tx:
-            tx.execute(text("UPDATE users SET name = 'Grace Hopper'"))
-            outbox.mark(tx, 1, ("notion",), key, stage.clock())
+    def rename(tx: Connection) -> None:
+        tx.execute(text("UPDATE users SET name = 'Grace Hopper'"))
+        outbox.mark(tx, 1, ("notion",), key, stage.clock())
 
-    began = time.monotonic()
-    await asyncio.to_thread(elsewhere)
+    async with Database(stage.url, deadline_s=10.0) as elsewhere:
+        began = time.monotonic()
+        await elsewhere.write(rename)
     await until(lambda: stage.updates == 1, 2.0)
     assert time.monotonic() - began < 1.0, "the loop's longest sleep is 5 s: it was not woken"
 
