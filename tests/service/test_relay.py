@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
 from db import limits, outbox
+from db.database import Database
 from db.outbox import LEASE_MS
 from handlers.registry import Delivered, Throttled
 from service.leases import Attempt, Work, settle, take_work
@@ -161,7 +162,7 @@ async def after_the_read(stage: Stage, change: Change) -> None:
 
 
 async def during_the_request(stage: Stage, change: Change, *, committed: bool = False) -> None:
-    slow = stage.world.faults.add(kind="slow", seconds=0.15, committed=committed)
+    slow = stage.world.faults.add(kind="slow", seconds=0.4, committed=committed)
     delivery = asyncio.create_task(stage.round())
     while not slow.hits:  # noqa: ASYNC110 - the sandbox has no event for it
         await asyncio.sleep(0.001)
