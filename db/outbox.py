@@ -158,6 +158,11 @@ def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, n
     writer.marked(tx, [(workspace_id, sink, key, now)])
 
 
+def wake(tx: Connection, workspace_id: int, sink: str, key: str, at: int) -> None:
+    """Have this mark looked at, at `at` (ms)."""
+    writer.marked(tx, [(workspace_id, sink, key, at)])
+
+
 def claim(tx: Connection, sink: str, token: str, now: int, most: int) -> list[Claim]:
     """Lease at most `most` due marks until now + LEASE_MS."""
     rows = {"of_sink": sink, "token": token, "now": now, "until": now + LEASE_MS, "most": most}

@@ -24,16 +24,16 @@ from handlers.registry import Context, Source
 from handlers.schedule import Job, arm
 from service import platforms
 from service.clock import now_ms
+from service.door import open_database
 from service.health import Health
 from service.intake import Intake
-from service.relay import Relay
+from service.relay import STOP_DEADLINE_S, Relay
 from service.settings import EMBEDDED, Settings
 
 log = structlog.get_logger()
 
 BODY_LIMIT = 1024 * 1024  # bytes; Clerk's and Slack's events are a few KB
 RETRY_AFTER_S = 2
-STOP_DEADLINE_S = 10.0
 RETRY_LOOK_S = 5.0  # how often failed events are looked at
 
 
@@ -107,7 +107,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Database(settings.database_url) as database:
+        async with open_database(settings) as database:
             service = Service.build(settings, database)
             await service.start()
             app.state.service = service

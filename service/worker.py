@@ -3,17 +3,23 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
 from db import limits
-from db.database import Database, Unavailable
+from db.database import Database, Unavailable, place
+from db.sqlite import SqliteFile
+from handlers.registry import Context
 from service import platforms
-from service.app import STOP_DEADLINE_S, begin_on
+from service.app import begin_on
 from service.clock import now_ms
 from service.health import BEAT, BEAT_EVERY_S
-from service.relay import Relay
+from service.relay import STOP_DEADLINE_S, Relay
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.queue import QueueRelay
 
 log = structlog.get_logger()
 
@@ -22,7 +28,7 @@ async def work(settings: Settings, database: Database, stopping: asyncio.Event, 
     """Call `ready`, deliver until `stopping` is set; what is under way then has 10 s. Raises NotMigrated."""
     context = platforms.context(settings)
     await begin_on(database, settings, context)
-    relay = Relay(database, platforms.sinks(settings, database, context), context)
+    relay = _relay(settings, database, context)
     relay.start()
     log.info("worker_started", sinks=sorted(context.sinks))
     ready()
@@ -33,7 +39,16 @@ async def work(settings: Settings, database: Database, stopping: asyncio.Event, 
         log.info("worker_stopped")
 
 
-async def _beat(relay: Relay, database: Database, stopping: asyncio.Event) -> None:
+def _relay(settings: Settings, database: Database, context: Context) -> "Relay | QueueRelay":
+    sinks, server = platforms.sinks(settings, database, context), place(settings.database_url)
+    if isinstance(server, SqliteFile):
+        return Relay(database, sinks, context)
+    from service.queue import QueueRelay  # noqa: PLC0415 - as in service.door
+
+    return QueueRelay(database, sinks, context, server.conninfo)
+
+
+async def _beat(relay: "Relay | QueueRelay", database: Database, stopping: asyncio.Event) -> None:
     """Say again and again that marks are delivered, for `/readyz` and the doctor, who see no other process."""
     while not stopping.is_set():
         if relay.alive:

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -20,9 +20,11 @@ from db.identities import Identity
 from handlers.people.recording import record, version
 from handlers.registry import Context
 from service.clock import now_ms
+from service.door import open_database
 from service.sandbox.journal import Journal
 from service.sandbox.senders import PATHS, sign_clerk
 from service.sandbox.world import World, running_in_thread
+from service.settings import Settings
 from tests.processes import Running, Starter
 from tests.stage import in_order, new_data_source, wanted_rows
 
@@ -40,11 +42,6 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
         await asyncio.sleep(0.005)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @dataclass
 class Engine:
     """An installation: `webs` receive, `workers` deliver (or, embedded, the webs do that too)."""
@@ -59,7 +56,6 @@ class Engine:
     rate: str = "0"
     webs: list[Running] = field(default_factory=list)
     workers: list[Running] = field(default_factory=list)
-    ports: list[int] = field(default_factory=list)
     _said: int = 0
 
     @property
@@ -91,9 +87,7 @@ class Engine:
             await self._ready(one)
 
     async def start_web(self, *, wait: bool = True) -> Running:
-        self.ports.append(free_port())
-        words = ("serve", "--port", str(self.ports[-1]))
-        self.webs.append(self.starter.start(self.folder, self.environment, *words))
+        self.webs.append(self.starter.start(self.folder, self.environment, "serve", "--port", "0"))
         if wait:
             await self._ready(self.webs[-1])
         return self.webs[-1]
@@ -108,7 +102,9 @@ class Engine:
         return await (self.start_worker() if self.relay == "worker" else self.start_web())
 
     def address(self, web: int) -> str:
-        return f"http://127.0.0.1:{self.ports[web]}"
+        found = re.search(r"http://[\d.:]+", self.webs[web].said())
+        assert found
+        return found[0]
 
     @property
     def deliverers(self) -> list[Running]:
@@ -117,8 +113,6 @@ class Engine:
     def end_deliverers(self, how: signal.Signals) -> list[int]:
         """Their exit codes; minus the signal they died of."""
         codes = [one.end(how) for one in self.deliverers]
-        if self.relay != "worker":
-            self.ports.clear()
         self.deliverers.clear()
         return codes
 
@@ -243,7 +237,8 @@ async def engine(url: str, relay: str, folder: Path, starter: Starter, rate: str
     with running_in_thread(World(seed=3)) as world:
         world.slack.add_channel("alerts")
         data_source_id = await new_data_source(world)
-        async with Database(url, deadline_s=10.0) as database:
+        settings = Settings(_env_file=None, database_url=url, relay=relay)
+        async with open_database(settings, deadline_s=10.0) as database:
             try:
                 yield Engine(url, relay, world, data_source_id, folder, starter, database, rate)
             finally:

@@ -4,13 +4,13 @@ import asyncio
 
 import typer
 
-from db.database import Database
 from service import logs
 from service.cli.console import AsJson
 from service.cli.exits import Misuse
 from service.cli.greeting import greeting
 from service.cli.session import must_exist
 from service.cli.signals import obeying
+from service.door import open_database
 from service.settings import WORKER, Settings, load
 from service.worker import work
 
@@ -29,5 +29,5 @@ async def _live(settings: Settings, *, as_json: bool) -> None:
     stopping = asyncio.Event()
     line = greeting(settings, {"role": "worker"}, as_json=as_json)
     with obeying(stopping.set):
-        async with Database(settings.database_url) as database:
+        async with open_database(settings) as database:
             await work(settings, database, stopping, lambda: typer.echo(line))

@@ -19,9 +19,7 @@ from service.clock import now_ms
 from service.sandbox.faults import Fault
 from tests.engines import Engine, engine, until
 from tests.processes import Starter, starter
-from tests.stage import new_database
 
-ENGINES = ("sqlite, embedded", "sqlite, worker")
 SLOW_S = 0.25
 
 
@@ -31,10 +29,11 @@ def processes() -> Iterator[Starter]:
         yield found
 
 
-@pytest.fixture(params=ENGINES)
-async def rollcall(request: pytest.FixtureRequest, processes: Starter, tmp_path: Path) -> AsyncIterator[Engine]:
-    _database, relay = request.param.split(", ")
-    async with engine(new_database(tmp_path), relay, tmp_path, processes) as found:
+@pytest.fixture(params=["embedded", "worker"])
+async def rollcall(
+    request: pytest.FixtureRequest, database_url: str, processes: Starter, tmp_path: Path
+) -> AsyncIterator[Engine]:
+    async with engine(database_url, request.param, tmp_path, processes) as found:
         yield found
 
 
