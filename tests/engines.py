@@ -60,20 +60,7 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        world = self.world
-        return {
-            "PATH": os.environ.get("PATH", ""),
-            "DATABASE_URL": self.url,
-            "RELAY": self.relay,
-            "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET,
-            "SLACK_BOT_TOKEN": world.slack.token,
-            "SLACK_ALERT_CHANNEL": next(iter(world.slack.channels)),
-            "SLACK_BASE_URL": world.slack_url,
-            "NOTION_API_TOKEN": world.notion.token,
-            "NOTION_PEOPLE_DATA_SOURCE_ID": self.data_source_id,
-            "NOTION_BASE_URL": world.notion_url,
-            "NOTION_REQUESTS_PER_SECOND": self.rate,
-        }
+        return environment_of(self.world, self.data_source_id, self.url, self.relay, self.rate)
 
     # -- processes --
 
@@ -127,20 +114,12 @@ class Engine:
     async def say(self, clerk_id: str, first: str = "Ada") -> None:
         """Clerk says this of somebody, newer than anything before; written by a process that only writes."""
         self._said += 1
-        said = Identity(
-            "clerk",
-            clerk_id,
-            f"{clerk_id}@example.com",
-            email_verified=True,
-            version=version(self._said, 0, b""),
-            data={"first_name": first, "last_name": "Byron", "created_at": 1, "updated_at": 1, "synced_at": 1},
-        )
-        await self.database.write(record, said, CONTEXT, now_ms())
+        await self.database.write(record, identity(clerk_id, first, self._said), CONTEXT, now_ms())
 
     async def hear(self, clerk_id: str, first: str = "Ada", web: int = 0) -> float:
         """The same as a webhook; when it was answered (monotonic, s)."""
         self._said += 1
-        body = json.dumps(_clerk_user(clerk_id, first, self._said)).encode()
+        body = json.dumps(clerk_user(clerk_id, first, self._said)).encode()
         headers = sign_clerk(CLERK_SECRET, f"msg_{self._said}", int(time.time()), body)
         async with httpx.AsyncClient() as client:
             answer = await client.post(self.address(web) + PATHS["clerk"], content=body, headers=headers)
@@ -209,7 +188,30 @@ class Engine:
         return "\n".join(one.said() for one in self.starter.started)
 
 
-def _clerk_user(clerk_id: str, first: str, at: int) -> Row:
+def environment_of(world: World, data_source_id: str, url: str, relay: str, rate: str) -> dict[str, str]:
+    """The settings of a process whose other side is this sandbox, and nothing else of ours."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "DATABASE_URL": url,
+        "RELAY": relay,
+        "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET,
+        "SLACK_BOT_TOKEN": world.slack.token,
+        "SLACK_ALERT_CHANNEL": next(iter(world.slack.channels)),
+        "SLACK_BASE_URL": world.slack_url,
+        "NOTION_API_TOKEN": world.notion.token,
+        "NOTION_PEOPLE_DATA_SOURCE_ID": data_source_id,
+        "NOTION_BASE_URL": world.notion_url,
+        "NOTION_REQUESTS_PER_SECOND": rate,
+    }
+
+
+def identity(clerk_id: str, first: str, at: int) -> Identity:
+    data = {"first_name": first, "last_name": "Byron", "created_at": 1, "updated_at": 1, "synced_at": 1}
+    stamp = version(at, 0, b"")
+    return Identity("clerk", clerk_id, f"{clerk_id}@example.com", email_verified=True, version=stamp, data=data)
+
+
+def clerk_user(clerk_id: str, first: str, at: int) -> Row:
     address = {"id": "idn_1", "email_address": f"{clerk_id}@example.com", "verification": {"status": "verified"}}
     user = {
         "id": clerk_id,

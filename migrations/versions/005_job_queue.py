@@ -5,6 +5,7 @@ test fails when the installed package has another: then its migrations in betwee
 """
 
 from pathlib import Path
+from typing import Any
 
 from alembic import op
 from sqlalchemy import text
@@ -26,7 +27,7 @@ FUNCTIONS = text(
 def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         # Many statements, with colons and percent signs of their own: they go to the driver as they are.
-        raw = op.get_bind().connection.driver_connection
+        raw: Any = op.get_bind().connection.driver_connection
         raw.execute(SCHEMA.read_bytes())
 
 
