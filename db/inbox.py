@@ -68,15 +68,13 @@ _due = (
     .order_by(t.c.available_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte("due")  # PostgreSQL might run a subquery more than once, and take more than was asked for
 )
 # Whoever runs an event again takes it first: to the others it is due when this one must have died.
-TAKE_DUE = (
-    update(t).where(t.c.id.in_(_due.scalar_subquery())).values(available_at=bindparam("until")).returning(*STORED)
-)
+TAKE_DUE = update(t).where(t.c.id.in_(select(_due.c.id))).values(available_at=bindparam("until")).returning(*STORED)
 NEXT_DUE = select(func.min(t.c.available_at)).where(FAILED_ONLY)
 HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
-STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
-STATUS_HELD = STATUS.with_for_update()
+STATUS = select(t.c.status).where(t.c.id == bindparam("id")).with_for_update()
 RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
 DISMISS = update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
@@ -172,12 +170,8 @@ def find(tx: Connection, source: str, event_id: str) -> Stored | None:
 
 
 def status_of(tx: Connection, id_: int) -> str | None:
+    """Its state, which nobody else can change before this transaction ends."""
     return tx.execute(STATUS, {"id": id_}).scalar()
-
-
-def still_failed(tx: Connection, id_: int) -> bool:
-    """Whether the event is still to be run; nobody else decides about it before this transaction ends."""
-    return tx.execute(STATUS_HELD, {"id": id_}).scalar() == "failed"
 
 
 def retype(tx: Connection, id_: int, type_: str) -> None:

@@ -65,6 +65,7 @@ _due = (
     .order_by(t.c.available_at, t.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte("due")  # PostgreSQL might run a subquery more than once, and lease more than was asked for
 )
 _CLAIM = (
     update(t)
@@ -81,7 +82,7 @@ _CLAIM = (
         t.c.marked_at,
     )
 )
-CLAIM = Statement(_CLAIM.where(t.c.id.in_(_due.scalar_subquery())))
+CLAIM = Statement(_CLAIM.where(t.c.id.in_(select(_due.c.id))))
 _one = (t.c.workspace_id == bindparam("of_workspace"), t.c.sink == bindparam("of_sink"), t.c.key == bindparam("of_key"))
 CLAIM_ONE = Statement(_CLAIM.where(*_one, OPEN, t.c.available_at <= bindparam("now")))
 OPEN_ONE = select(t.c.status, t.c.available_at).where(*_one, OPEN)
@@ -100,7 +101,7 @@ SETTLE = Statement(
     )
     .returning(t.c.status, t.c.available_at)
 )
-HOLDS = select(literal(1)).where(*_held)
+HOLDS = select(literal(1)).where(*_held).with_for_update()
 NEXT_AT = Statement(select(func.min(t.c.available_at)).where(t.c.sink == bindparam("sink"), OPEN))
 HELD = (
     select(literal(1)).where(t.c.sink == bindparam("sink"), OPEN, _leased, t.c.available_at > bindparam("now")).limit(1)
@@ -113,6 +114,7 @@ PENDING_KEYS = select(t.c.key).where(
 GENERATIONS = select(t.c.key, t.c.generation).where(
     t.c.workspace_id == bindparam("workspace_id"), t.c.sink == bindparam("sink")
 )
+HELD_GENERATIONS = GENERATIONS.with_for_update()
 COUNTS = select(t.c.sink, t.c.status, func.count()).group_by(t.c.sink, t.c.status)
 OLDEST = select(func.min(t.c.marked_at)).where(OPEN, t.c.available_at <= bindparam("now"))
 DEAD = select(func.count()).where(t.c.status == "dead")
@@ -217,6 +219,7 @@ def settle(
 
 
 def holds(tx: Connection, claim: Claim) -> bool:
+    """Whether the lease is still ours, and will be until this transaction ends."""
     return tx.execute(HOLDS, {"of_id": claim.id, "token": claim.token}).first() is not None
 
 
@@ -237,6 +240,12 @@ def pending(tx: Connection, workspace_id: int, sink: str) -> set[str]:
 
 def generations(tx: Connection, workspace_id: int, sink: str) -> dict[str, int]:
     rows = tx.execute(GENERATIONS, {"workspace_id": workspace_id, "sink": sink})
+    return {key: generation for key, generation in rows}  # noqa: C416 - rows, not pairs
+
+
+def held_generations(tx: Connection, workspace_id: int, sink: str) -> dict[str, int]:
+    """As `generations`; and none of them moves, and none is leased, before this transaction ends."""
+    rows = tx.execute(HELD_GENERATIONS, {"workspace_id": workspace_id, "sink": sink})
     return {key: generation for key, generation in rows}  # noqa: C416 - rows, not pairs
 
 

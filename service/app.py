@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import migrations
-from db import inbox, limits, outbox, people
+from db import inbox, limits, locks, outbox, people
 from db.database import Database, Unavailable
 from handlers.people.recording import rederive
 from handlers.registry import Context, Source
@@ -91,10 +91,11 @@ def begin(tx: Connection, context: Context, jobs: Iterable[Job], now: int) -> No
     """What a start makes due: failed events, sinks that were off, a probe of those that are paused, jobs, the user
     list, roles that a setting decides. Another process may be at work, or start at the same moment.
     """
+    locks.hold_everybody(tx)
     inbox.hurry(tx, now)
     for sink in sorted(context.sinks):
         limits.switch_on(tx, sink)
-        if limits.hold(tx, sink).paused and not outbox.is_held(tx, sink, now):
+        if limits.held(tx, sink).paused and not outbox.is_held(tx, sink, now):
             limits.probing(tx, sink, now)
     if "notion" in context.sinks:
         outbox.mark(tx, context.workspace_id, ("notion",), "users", now)

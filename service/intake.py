@@ -129,7 +129,7 @@ def accept_again(
     tx: Connection, source: Source, message: Message | Reply, event: inbox.Stored, context: Context, now: int
 ) -> str:
     """A stored event once more; what it did the first time was rolled back, so nothing is applied twice."""
-    if isinstance(message, Reply) or not inbox.still_failed(tx, event.id):
+    if isinstance(message, Reply) or inbox.status_of(tx, event.id) != "failed":
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
     inbox.retype(tx, event.id, message.type)
@@ -138,8 +138,8 @@ def accept_again(
 
 
 def fail_again(tx: Connection, event: inbox.Stored, error: str, context: Context, now: int) -> None:
-    """Not if somebody else applied it meanwhile: it would be applied twice."""
-    if inbox.still_failed(tx, event.id):
+    """One more failure, unless another process has brought the event to an end meanwhile."""
+    if inbox.status_of(tx, event.id) == "failed":
         note_failure(tx, event, error, context, now)
 
 
