@@ -44,7 +44,7 @@ _deferrer = JobManager(SyncPsycopgConnector())  # never opened: it uses the conn
 
 def defer(tx: Connection, due: Sequence[Due]) -> None:
     """A job for each of these marks, in one statement of this transaction. Rolled back, there is none."""
-    now = now_ms()
+    now, latest = now_ms(), {(workspace, sink, key): at for workspace, sink, key, at in due}
     made = [
         Job(
             queue=sink,
@@ -54,7 +54,7 @@ def defer(tx: Connection, due: Sequence[Due]) -> None:
             task_kwargs={"workspace": workspace, "key": key},
             scheduled_at=datetime.fromtimestamp(at / 1000, UTC) if at > now else None,
         )
-        for workspace, sink, key, at in dict.fromkeys(due)
+        for (workspace, sink, key), at in latest.items()
     ]
     try:
         _deferrer.batch_defer_jobs(made, connection=tx.connection.driver_connection)
