@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -26,20 +27,21 @@ from tests.engines import CLERK_SECRET, CONTEXT, clerk_user, environment_of, ide
 from tests.stage import in_order, new_data_source, wanted_rows
 
 ROOT = Path(__file__).parents[1]
-RATE = 10
-JITTER_S = 0.05  # what is sent evenly arrives early or late by this much on a loaded machine
-PEOPLE = 40
+RATE = 4
+JITTER_S = 0.2  # what is sent evenly arrives early or late by this much on a loaded machine
+PEOPLE = 20
+UNDER_WAY_S = 0.2
 
 
 def free_base() -> int:
-    """A port that is free, and so is the next: honcho counts from it."""
+    """A port that is free, and so is the next: honcho counts from it. None of those the kernel gives away."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            base = int(first.getsockname()[1])
-            try:
-                socket.create_server(("127.0.0.1", base + 1)).close()
-            except OSError:
-                continue
+        base = secrets.choice(range(10_000, 30_000, 2))
+        try:
+            for port in (base, base + 1):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return base
 
 
@@ -151,14 +153,17 @@ async def told_to_wait(fleet: Fleet) -> None:
     fleet.world.requests.clear()
     fleet.world.faults.calm()
     fleet.world.faults.add(platform="notion", status=429, retry_after=2, skip=5)
-    for number in range(20):
+    for number in range(PEOPLE):
         await fleet.hear(f"user_{number}", "Augusta")
-    await until(lambda: sum(page["Name"] == "Augusta Byron" for page in fleet.pages()) == 20, 60.0)
+    await until(lambda: sum(page["Name"] == "Augusta Byron" for page in fleet.pages()) == PEOPLE, 60.0)
     requests = fleet.world.requests.to("notion")
     (refused,) = [request for request in requests if request.status == 429]
     since = [request.monotonic - refused.monotonic for request in requests if request.monotonic > refused.monotonic]
     # Whoever had its turn while the answer was on its way has sent.
-    early = [round(after, 2) for after in since if 0.1 < after < 2.0 - JITTER_S]
-    under_way, first = sum(after <= 0.1 for after in since), min(after for after in since if after > 0.1)
+    early = [round(after, 2) for after in since if UNDER_WAY_S < after < 2.0]
+    under_way, first = (
+        sum(after <= UNDER_WAY_S for after in since),
+        min(after for after in since if after > UNDER_WAY_S),
+    )
     print(f"after a 429: {under_way} were under way, the next came after {first:.2f} s")  # noqa: T201
     assert early == []

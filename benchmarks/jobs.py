@@ -1,0 +1,78 @@
+"""What a job a mark costs intake on PostgreSQL: events a second without jobs, with them, and with jobs made after.
+
+Each figure is beside its reference of the same run: the three take turns, on one server, in one database.
+    .venv/bin/python benchmarks/jobs.py postgresql://postgres@/rollcall [seconds a turn]
+The database is migrated, and filled with what the run writes.
+"""
+
+import asyncio
+import statistics
+import sys
+import time
+from uuid import uuid4
+
+import migrations
+from db.database import Database, transaction
+from db.identities import Identity
+from db.jobs import wake_unserved
+from handlers.people.recording import record, version
+from handlers.registry import Context
+from service.clock import now_ms
+from service.queue import defer
+
+CONTEXT = Context(sinks=frozenset({"notion"}))
+CALLERS = 64
+TURNS = 5
+
+
+async def call(database: Database, until: float) -> int:
+    """New people, one after the other: each raises one mark."""
+    done = 0
+    while time.monotonic() < until:
+        id_ = uuid4().hex
+        data = {"first_name": "Ada", "last_name": id_, "created_at": 1, "updated_at": 1, "synced_at": 1}
+        said = Identity("clerk", id_, f"{id_}@example.com", email_verified=True, version=version(1, 0, b""), data=data)
+        await database.write(record, said, CONTEXT, now_ms())
+        done += 1
+    return done
+
+
+async def sweep(database: Database, until: float) -> int:
+    """The alternative: another process makes the jobs, as soon as it hears of marks."""
+    while time.monotonic() < until:
+        await database.write(wake_unserved, ["notion"], now_ms(), 1_000)
+        await asyncio.sleep(0.05)
+    return 0
+
+
+async def turn(database: Database, seconds: float, *, swept: bool, sweeper: Database) -> float:
+    with transaction(database.url) as tx:
+        tx.exec_driver_sql("TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers")
+        tx.exec_driver_sql("UPDATE sync_actions SET status = 'settled'")
+    until = time.monotonic() + seconds
+    extra = [sweep(sweeper, until)] if swept else []
+    return sum(await asyncio.gather(*(call(database, until) for _ in range(CALLERS)), *extra)) / seconds
+
+
+async def main(url: str, seconds: float) -> None:
+    migrations.upgrade(url)
+    ways = {"no job": [], "a job with its mark": [], "a job by a sweep": []}
+    async with (
+        Database(url, deadline_s=30) as plain,
+        Database(url, deadline_s=30) as queued,
+        Database(url, deadline_s=30) as sweeper,
+    ):
+        queued.before_commit(defer)
+        sweeper.before_commit(defer)
+        await turn(plain, 1.0, swept=False, sweeper=sweeper)
+        for _ in range(TURNS):
+            ways["no job"].append(await turn(plain, seconds, swept=False, sweeper=sweeper))
+            ways["a job with its mark"].append(await turn(queued, seconds, swept=False, sweeper=sweeper))
+            ways["a job by a sweep"].append(await turn(plain, seconds, swept=True, sweeper=sweeper))
+    reference = statistics.median(ways["no job"])
+    for name, found in ways.items():
+        print(f"{name:22}{statistics.median(found):7.0f}/s{statistics.median(found) / reference:7.2f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 4.0))
