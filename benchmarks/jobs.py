@@ -1,6 +1,6 @@
-"""What a job a mark costs intake on PostgreSQL: events a second without jobs, with them, and with jobs made after.
+"""What a job a mark costs intake on PostgreSQL: events a second without jobs, with them, and how else they could be made.
 
-Each figure is beside its reference of the same run: the three take turns, on one server, in one database.
+Each figure is beside its reference of the same run: the ways take turns, on one server, in one database.
     .venv/bin/python benchmarks/jobs.py postgresql://postgres@/rollcall [seconds a turn]
 The database is migrated, and filled with what the run writes.
 """
@@ -23,6 +23,8 @@ from service.queue import defer
 CONTEXT = Context(sinks=frozenset({"notion"}))
 CALLERS = 64
 TURNS = 5
+NOTIFY = "procrastinate_jobs_notify_queue_job_inserted_v1"
+WAYS = ("no job", "a job with its mark", "a job with its mark, without NOTIFY", "a job made by a sweep")
 
 
 async def call(database: Database, until: float) -> int:
@@ -45,8 +47,11 @@ async def sweep(database: Database, until: float) -> int:
     return 0
 
 
-async def turn(database: Database, seconds: float, *, swept: bool, sweeper: Database) -> float:
+async def turn(
+    database: Database, seconds: float, *, swept: bool = False, announced: bool = True, sweeper: Database
+) -> float:
     with transaction(database.url) as tx:
+        tx.exec_driver_sql(f"ALTER TABLE procrastinate_jobs {'ENABLE' if announced else 'DISABLE'} TRIGGER {NOTIFY}")
         tx.exec_driver_sql("TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers")
         tx.exec_driver_sql("UPDATE sync_actions SET status = 'settled'")
     until = time.monotonic() + seconds
@@ -56,7 +61,7 @@ async def turn(database: Database, seconds: float, *, swept: bool, sweeper: Data
 
 async def main(url: str, seconds: float) -> None:
     migrations.upgrade(url)
-    ways = {"no job": [], "a job with its mark": [], "a job by a sweep": []}
+    ways: dict[str, list[float]] = {name: [] for name in WAYS}
     async with (
         Database(url, deadline_s=30) as plain,
         Database(url, deadline_s=30) as queued,
@@ -64,14 +69,15 @@ async def main(url: str, seconds: float) -> None:
     ):
         queued.before_commit(defer)
         sweeper.before_commit(defer)
-        await turn(plain, 1.0, swept=False, sweeper=sweeper)
+        await turn(plain, 1.0, sweeper=sweeper)
         for _ in range(TURNS):
-            ways["no job"].append(await turn(plain, seconds, swept=False, sweeper=sweeper))
-            ways["a job with its mark"].append(await turn(queued, seconds, swept=False, sweeper=sweeper))
-            ways["a job by a sweep"].append(await turn(plain, seconds, swept=True, sweeper=sweeper))
-    reference = statistics.median(ways["no job"])
+            ways[WAYS[0]].append(await turn(plain, seconds, sweeper=sweeper))
+            ways[WAYS[1]].append(await turn(queued, seconds, sweeper=sweeper))
+            ways[WAYS[2]].append(await turn(queued, seconds, announced=False, sweeper=sweeper))
+            ways[WAYS[3]].append(await turn(plain, seconds, swept=True, sweeper=sweeper))
+    reference = statistics.median(ways[WAYS[0]])
     for name, found in ways.items():
-        print(f"{name:22}{statistics.median(found):7.0f}/s{statistics.median(found) / reference:7.2f}")
+        print(f"{name:36}{statistics.median(found):7.0f}/s{statistics.median(found) / reference:7.2f}")
 
 
 if __name__ == "__main__":
