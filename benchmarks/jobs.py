@@ -1,4 +1,4 @@
-"""What a job a mark costs intake on PostgreSQL: events a second without jobs, with them, and how else they could be made.
+"""What a job a mark costs intake on PostgreSQL: events a second without jobs, with them, or made otherwise.
 
 Each figure is beside its reference of the same run: the ways take turns, on one server, in one database.
     .venv/bin/python benchmarks/jobs.py postgresql://postgres@/rollcall [seconds a turn]

@@ -21,7 +21,7 @@ WRONG = [
     ("DATABASE_URL", "sqlite://data/rollcall.db", "write sqlite:///rollcall.db"),
     ("DATABASE_URL", f"mysql://rollcall:{SECRET}@localhost/rollcall", "write sqlite:///rollcall.db"),
     ("DATABASE_URL", f"postgresql://rollcall:{SECRET}@localhost", "write postgresql://user:password@host/rollcall"),
-    ("DATABASE_URL", f"postgresql://rollcall:{SECRET}@localhost/rollcall?pool=1", "invalid URI query parameter"),
+    ("DATABASE_URL", f"postgresql://rollcall:{SECRET}@localhost/rollcall?pool=1", "invalid connection option"),
     ("PORT", "eighty", "a valid integer"),
     ("PORT", "65536", "less than or equal to 65535"),
     ("PORT", "-1", "greater than or equal to 0"),
