@@ -6,7 +6,7 @@ takes `tx: sqlalchemy.Connection` first, has no effect outside it, and so may be
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.errors import Unavailable, WrongDatabase
 from db.sqlite import SqliteFile
-from db.writer import Writer
+from db.writer import Due, Writer
 
 if TYPE_CHECKING:
     from db.postgres import PostgresServer
@@ -115,6 +115,15 @@ class Database:
         one, and after any commit of another process (PostgreSQL: any such commit that raised one).
         """
         self._writer.listeners.append(listener)
+
+    def before_commit(self, fn: Callable[[Connection, Sequence[Due]], None]) -> None:
+        """Call `fn` with the marks a transaction made due, in that transaction and last of all. PostgreSQL only:
+        the job queue that needs it is there.
+        """
+        from db.postgres_writer import PostgresWriter  # noqa: PLC0415 - as above
+
+        assert isinstance(self._writer, PostgresWriter)
+        self._writer.before_commit = fn
 
     @property
     def stuck_for_s(self) -> float:

@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,9 @@ from db.errors import Unavailable
 from db.postgres import PostgresServer
 from db.postgres_bell import Bell
 from db.statements import go_direct
-from db.writer import MARKED
+from db.writer import MARKED, Due
+
+BeforeCommit = Callable[[Connection, Sequence[Due]], None]
 
 WRITERS = 8
 TRIES = 6  # of one call, at the most
@@ -44,6 +46,7 @@ class PostgresWriter:
     server: PostgresServer
     deadline_s: float
     listeners: list[Callable[[], None]] = field(default_factory=list)
+    before_commit: BeforeCommit | None = None
     _calls: "queue.SimpleQueue[Call | None]" = field(default_factory=queue.SimpleQueue)
     _waiting: int = 0
     _busy_since: dict[int, float] = field(default_factory=dict)
@@ -100,7 +103,7 @@ class PostgresWriter:
 
     def _run(self, engine: Engine) -> None:
         me = threading.get_ident()
-        seat = _Seat(engine)
+        seat = _Seat(engine, lambda: self.before_commit)
         while (call := self._calls.get()) is not None:
             if call.abandoned:
                 continue
@@ -135,6 +138,7 @@ class _Seat:
     """One thread's connection, opened when it is needed and anew after it broke."""
 
     engine: Engine
+    before_commit: Callable[[], BeforeCommit | None]
     _tx: Connection | None = None
 
     def serve(self, call: Call) -> bool:
@@ -168,13 +172,15 @@ class _Seat:
         locks.let_go(tx)
         raw.execute("BEGIN")
         call.run(tx)
+        if (marks := tx.info.pop(MARKED, None)) and (before_commit := self.before_commit()):
+            before_commit(tx, marks)
         if raw.info.transaction_status is not TransactionStatus.INTRANS:
             raise TransactionLost
         if call.abandoned:
             raise Unavailable("the caller has left")
         _commit(raw)
         call.decided = True
-        return bool(tx.info.pop(MARKED, False))
+        return bool(marks)
 
     def _connect(self) -> Connection:
         tx = self.engine.connect()

@@ -11,7 +11,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,8 @@ GATHER_TURNS = 10  # and how often at the most
 LOCK_LOOK_S = (0.0005, 0.01)  # how often to ask for the file's write lock: at first, and when somebody keeps it
 LOCK_PATIENCE = 100  # looks, until somebody keeps it
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
-MARKED = "marked"
+MARKED = "marked"  # in a connection's info: the marks its transaction made due
+Due = tuple[int, str, str, int]  # workspace, sink, key, and when (ms)
 
 
 @dataclass(slots=True, eq=False)
@@ -283,6 +284,6 @@ def _close(tx: Connection | None) -> None:
             tx.close()
 
 
-def marked(tx: Connection) -> None:
-    """Say that this transaction raised a mark: whoever delivers marks is woken after the commit."""
-    tx.info[MARKED] = True
+def marked(tx: Connection, due: Iterable[Due]) -> None:
+    """Say which marks this transaction made due, and when: whoever delivers them is woken after the commit."""
+    tx.info.setdefault(MARKED, []).extend(due)

@@ -21,6 +21,8 @@ from service.clock import now_ms
 
 log = structlog.get_logger()
 
+TAKEN_AT_ONCE = 20  # failed events a process runs again before it looks for more
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -90,7 +92,7 @@ class Intake:
 
     async def retry_due(self) -> int | None:
         """Run again the failed events that are due; returns when the next one is, ms."""
-        for event in await self.database.read(inbox.due, now_ms(), 20):
+        for event in await self.database.write(inbox.take_due, now_ms(), TAKEN_AT_ONCE):
             await self.run_again(event)
         return await self.database.read(inbox.next_due)
 

@@ -18,6 +18,7 @@ from handlers.registry import Context, Delivered, Throttled
 
 log = structlog.get_logger()
 
+CLOCK_SKEW_MS = 5_000  # between a process and the database's server
 RETRY_AFTER_MS = (0, 2_000, 4_000, 8_000, 16_000)  # after each refusal of one mark
 
 
@@ -46,6 +47,43 @@ def take_work(tx: Connection, sink: str, token: str, now: int, most: int) -> Wor
             limits.probing(tx, sink, now + LEASE_MS)
         return Work(claims, probe=True, next_at=outbox.next_at(tx, sink))
     return Work(outbox.claim(tx, sink, token, now, most), next_at=outbox.next_at(tx, sink))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at one mark gave: its lease, or when to look again (ms), or neither: nothing is to be done."""
+
+    claim: Claim | None = None
+    probe: bool = False
+    again_at: int | None = None
+
+
+def take_one(tx: Connection, workspace_id: int, sink: str, key: str, token: str, now: int) -> Look:
+    """Claim this mark if it is due, unless the sink is off, paused or told us to wait. If somebody holds it, have
+    it looked at once their lease has ended.
+    """
+    gate = limits.gate(tx, sink)
+    if gate.paused:
+        gate = limits.held(tx, sink)
+    if gate.off:
+        return Look()
+    shut_until = max(gate.blocked_until, gate.probe_at if gate.paused else 0)
+    if shut_until > now:
+        return Look(again_at=shut_until)
+    claim = outbox.claim_one(tx, workspace_id, sink, key, token, now)
+    if claim:
+        if gate.paused:
+            limits.probing(tx, sink, now + LEASE_MS)
+        return Look(claim, gate.paused)
+    found = outbox.open_at(tx, workspace_id, sink, key)
+    if found is None:
+        return Look()
+    status, at = found
+    if status == "leased":
+        outbox.wake(tx, workspace_id, sink, key, at)
+        return Look()
+    # Whoever made it due later had it looked at then; but no two clocks agree.
+    return Look(again_at=at) if at - now <= CLOCK_SKEW_MS else Look()
 
 
 @dataclass(slots=True, eq=False)

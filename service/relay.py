@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 LONGEST_SLEEP_S = 5.0  # a wake-up may be lost, a mark may not
 UNAVAILABLE_PAUSE_S = 1.0
+STOP_DEADLINE_S = 10.0  # for deliveries under way when the process is told to end
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +57,7 @@ class SinkLoop:
         while True:
             work = await self._take(self.sink.concurrency)
             tasks = [
-                asyncio.create_task(self._deliver(Attempt(claim, work.probe, self.clock()))) for claim in work.claims
+                asyncio.create_task(self.deliver(Attempt(claim, work.probe, self.clock()))) for claim in work.claims
             ]
             if tasks:
                 await asyncio.gather(*tasks)
@@ -91,7 +92,7 @@ class SinkLoop:
             return
 
     def _start(self, attempt: Attempt) -> None:
-        task = asyncio.create_task(self._deliver(attempt))
+        task = asyncio.create_task(self.deliver(attempt))
         self._under_way.add(task)
         task.add_done_callback(self._done)
 
@@ -99,8 +100,8 @@ class SinkLoop:
         self._under_way.discard(task)
         self.wake.set()
 
-    async def _deliver(self, attempt: Attempt) -> None:
-        """One attempt, and what follows from it. Nothing it meets may end the loop."""
+    async def deliver(self, attempt: Attempt) -> None:
+        """One attempt, and what follows from it. Nothing it meets may end whoever called."""
         claim = attempt.claim
         try:
             outcome, settled = await self._attempt(attempt)

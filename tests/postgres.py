@@ -57,6 +57,7 @@ EMPTY = ";".join(
         "BEGIN",
         *(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables) if table.name != "workspaces"),  # noqa: S608 - ours
         "DELETE FROM workspaces WHERE id <> 1",
+        *(f"DELETE FROM procrastinate_{table}" for table in ("periodic_defers", "jobs", "workers")),  # noqa: S608 - its events go with a job
         "SELECT setval(c.oid::regclass, 1, c.relname = 'workspaces_id_seq') FROM pg_class c WHERE c.relkind = 'S'",
         "COMMIT",
     ]

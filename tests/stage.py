@@ -184,7 +184,7 @@ async def step(loop: SinkLoop) -> Work:
 
 async def _deliver(loop: SinkLoop, work: Work) -> None:
     attempts = [Attempt(claim, work.probe, loop.clock()) for claim in work.claims]
-    await asyncio.gather(*(loop._deliver(attempt) for attempt in attempts))
+    await asyncio.gather(*(loop.deliver(attempt) for attempt in attempts))
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -9,6 +9,7 @@ import migrations
 from db.database import Database, TxFunction, database_file
 from service import logs
 from service.app import NotMigrated
+from service.door import open_database
 from service.settings import Settings, load
 
 P = ParamSpec("P")
@@ -58,7 +59,7 @@ def write(fn: TxFunction[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 async def opened(held: Settings) -> AsyncIterator[Database]:
     """The database, open and at this version's revision. It is never created by being looked at."""
     must_exist(held)
-    async with Database(held.database_url, deadline_s=DEADLINE_S) as database:
+    async with open_database(held, deadline_s=DEADLINE_S) as database:
         must_be_current(await database.read(migrations.current))
         yield database
 

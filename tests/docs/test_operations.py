@@ -48,6 +48,7 @@ WRONG = {
     "PORT": ("70000", "http"),
     "WEB_CONCURRENCY": ("0", "65", "many"),
     "ADMIN_EMAILS": ("ada",),
+    "RELAY": ("both",),
     "LOG_LEVEL": ("LOUD",),
     "LOG_FORMAT": ("xml",),
     "CLERK_WEBHOOK_SIGNING_SECRET": ("abc",),

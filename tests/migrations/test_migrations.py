@@ -17,6 +17,7 @@ from db.database import transaction
 from db.tables import metadata
 
 VERSIONS = sorted(migrations.HERE.glob("versions/[0-9]*.py"))
+ON_POSTGRESQL_ALONE = {"005": "the job queue's tables: nobody uses that on SQLite"}
 REVISIONS = [file.name[:3] for file in VERSIONS]
 FILE_NAME = re.compile(r"\d{3}_[a-z_]+\.py")
 NEXT = '''"""A migration of this test."""
@@ -140,13 +141,14 @@ def test_up_down_and_up_again_is_the_same_schema(url: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_each_revision_can_be_taken_back_to_what_was_before(url: str, revision: str) -> None:
-    before = f"{int(revision) - 1:03}" if revision != REVISIONS[0] else migrations.FIRST
+    at_first = REVISIONS.index(revision)
+    before = REVISIONS[at_first - 1] if at_first else migrations.FIRST
     if before != migrations.FIRST:
         migrations.upgrade(url, before)
     once = at(url)
     migrations.upgrade(url, revision)
     assert at(url, migrations.current) == revision
-    assert at(url) != once
+    assert (at(url) != once) is (revision not in ON_POSTGRESQL_ALONE)
     migrations.downgrade(url, before)
     assert at(url) == once
 

@@ -31,6 +31,7 @@ UNION ALL
 SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
 ORDER BY 1, 2
 """
+QUEUE = "procrastinate_"  # the job queue's tables are its package's, and declared there: test_queue.py compares them
 MIGRATE = "import migrations, sys; migrations.upgrade(sys.argv[1])"
 
 pytestmark = pytest.mark.postgresql_only("its catalog; test_migrations.py has SQLite's")
@@ -53,15 +54,19 @@ def current(url: str) -> str | None:
         return migrations.current(tx)
 
 
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or not str(name).startswith(QUEUE)
+
+
 def test_the_migrated_schema_is_what_the_tables_declare(url: str, tmp_path: Path) -> None:
     migrations.upgrade(url)
     with transaction(url) as tx:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {"compare_type": True, "compare_server_default": True, "include_name": is_ours}
         assert compare_metadata(MigrationContext.configure(tx, opts=options), metadata) == []
     declared = empty_database(tmp_path, POSTGRESQL)
     with transaction(declared) as tx:
         metadata.create_all(tx)
-    assert catalog(url) == catalog(declared)
+    assert [line for line in catalog(url) if QUEUE not in line[1]] == catalog(declared)
     assert sum("CHECK" in line for _, line in catalog(url)) >= 6
     assert sum(" WHERE " in line for _, line in catalog(url)) >= 4
     postgres.drop(declared)
@@ -69,7 +74,8 @@ def test_the_migrated_schema_is_what_the_tables_declare(url: str, tmp_path: Path
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_each_revision_can_be_taken_back_to_what_was_before(url: str, revision: str) -> None:
-    before = f"{int(revision) - 1:03}" if revision != REVISIONS[0] else migrations.FIRST
+    at_first = REVISIONS.index(revision)
+    before = REVISIONS[at_first - 1] if at_first else migrations.FIRST
     if before != migrations.FIRST:
         migrations.upgrade(url, before)
     once = catalog(url)

@@ -25,6 +25,7 @@ from service.cli.doctor.outside import (
     webhook_checks,
 )
 from service.cli.exits import Code
+from service.door import open_database
 from service.settings import Settings, SettingsError, load
 
 
@@ -77,7 +78,7 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[list[Check], Data
     if missing := missing_file(settings):
         yield [missing], None
         return
-    async with Database(settings.database_url, deadline_s=session.DEADLINE_S) as database:
+    async with open_database(settings, deadline_s=session.DEADLINE_S) as database:
         checks = await guarded("database", lambda: database_checks(database), DATABASE_FIX)
         usable = all(check.level is not Level.FAILED for check in checks)
         yield checks, database if usable else None
