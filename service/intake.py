@@ -115,7 +115,7 @@ class Intake:
 
 def accept(tx: Connection, source: Source, message: Message, body: bytes, context: Context, now: int) -> str:
     """The whole of one event, in one transaction. Raises HandlerFailed."""
-    if not inbox.add(tx, source.name, message.event_id, message.type, body, now):
+    if not inbox.add(tx, source.name, message.event_id, message.type, body, now, message.subject):
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
     if outcome.status != "applied":
@@ -130,7 +130,7 @@ def accept_again(
     if isinstance(message, Reply) or inbox.status_of(tx, event.id) != "failed":
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
-    inbox.retype(tx, event.id, message.type)
+    inbox.retype(tx, event.id, message.type, message.subject)
     become(tx, source, event.event_id, outcome)
     return outcome.status
 
@@ -138,7 +138,7 @@ def accept_again(
 def keep_failed(
     tx: Connection, source: str, message: Message, body: bytes, error: str, context: Context, now: int
 ) -> str:
-    if not inbox.add(tx, source, message.event_id, message.type, body, now):
+    if not inbox.add(tx, source, message.event_id, message.type, body, now, message.subject):
         return "duplicate"
     event = inbox.find(tx, source, message.event_id)
     assert event is not None

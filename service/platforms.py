@@ -6,7 +6,8 @@ from db.database import Database
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
-from handlers.registry import Context, Sink, Source
+from handlers.registry import Context, Forget, Sink, Source
+from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
 from handlers.slack.sink import SlackSink
@@ -17,8 +18,12 @@ from service.settings import Settings, plain
 SLACK_INTERVAL_MS = 1_000  # chat.postMessage: about one a second and channel
 
 
+# What each feature does when a person is deleted or erased, before their row goes: forget(tx, user_id, now).
+FORGET: tuple[Forget, ...] = ()
+
+
 def context(settings: Settings) -> Context:
-    return Context(admin_emails=settings.admin_emails, sinks=settings.sinks)
+    return Context(admin_emails=settings.admin_emails, sinks=settings.sinks, forget=FORGET)
 
 
 def sources(settings: Settings) -> dict[str, Source]:
@@ -48,7 +53,8 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
     """What this installation does at a time, rather than because something came in."""
-    return ()
+    keep = Keep(settings.keep_event_bodies_days, settings.keep_sync_logs_days, settings.keep_settled_marks_days)
+    return (Job(PURGE, Purge(keep).run),)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

@@ -15,6 +15,8 @@ from db.database import WrongDatabase, database_file
 from handlers.addresses import address
 from handlers.clerk.signature import WrongSecret, key_of
 
+LEAST_DAYS_OF_MARKS = 7
+
 
 class SettingsError(Exception):
     """The settings cannot work; each line of the message names one, what is wrong, and the fix."""
@@ -43,6 +45,13 @@ class Settings(BaseSettings):
     admin_emails: Emails = frozenset()
     log_level: str = "INFO"
     log_format: str = "auto"
+
+    keep_event_bodies_days: int = Field(30, ge=0, le=36_500)
+    keep_sync_logs_days: int = Field(90, ge=0, le=36_500)
+    keep_settled_marks_days: int = Field(90, ge=0, le=36_500)
+    backup_dir: str | None = None
+    backup_every_minutes: int = Field(30, ge=1, le=10_080)
+    backup_keep_days: int = Field(7, ge=1, le=3_650)
 
     clerk_webhook_signing_secret: Secrets = ()
     clerk_secret_key: SecretStr | None = None
@@ -73,6 +82,13 @@ class Settings(BaseSettings):
         except WrongDatabase as error:
             raise ValueError(str(error)) from None
         return url
+
+    @field_validator("keep_settled_marks_days")
+    @classmethod
+    def _outlives_its_occasion(cls, days: int) -> int:
+        if 0 < days < LEAST_DAYS_OF_MARKS:
+            raise ValueError(f"must be 0 (for ever) or at least {LEAST_DAYS_OF_MARKS}: its key keeps an alert to once")
+        return days
 
     @field_validator("clerk_webhook_signing_secret")
     @classmethod

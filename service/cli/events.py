@@ -20,6 +20,7 @@ from service.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="Webhooks that came in: list them, look at one, run failed ones again.")
 
 Status = Literal["applied", "ignored", "stale", "waiting", "failed"]
+EMPTIED = "emptied: it was older than KEEP_EVENT_BODIES_DAYS, or the person it was about is gone"
 COLUMNS = {
     "id": "id",
     "received_at": "received",
@@ -58,14 +59,14 @@ def show(
     if row is None:
         raise Problem(f"there is no event {event}")
     raw: bytes = row["body"]
-    record = {**legible(row), "body": f"{len(raw):,} bytes"}
+    record = {**legible(row), "body": f"{len(raw):,} bytes" if raw else EMPTIED}
     if as_json:
         print_json({**record, "body": _parsed(raw) if body else None, "body_bytes": len(raw)})
         return
     print_record(record)
     if body:
         heading("body")
-        say(_pretty(raw))
+        say(_pretty(raw) if raw else EMPTIED)
     if row["status"] == "failed":
         note(f"Run it again with `rollcall events replay {row['id']}`.")
 

@@ -18,6 +18,7 @@ from db.tables import metadata
 
 VERSIONS = sorted(migrations.HERE.glob("versions/[0-9]*.py"))
 REVISIONS = [file.name[:3] for file in VERSIONS]
+LINE_ENDS = re.compile(r"\n|, (?=\w+ [A-Z]+)")  # a column that was added later stands in the line of the one before
 FILE_NAME = re.compile(r"\d{3}_[a-z_]+\.py")
 NEXT = '''"""A migration of this test."""
 import sqlalchemy as sa
@@ -68,7 +69,7 @@ def schema(tx: Connection) -> Schema:
     """Every object by name; a table as the set of its lines, for their order means nothing to SQLite's checks."""
     found = tx.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"))
     return {
-        name: sorted(line.strip().rstrip(",") for line in sql.splitlines() if line.strip())
+        name: sorted(line.strip().rstrip(",") for line in LINE_ENDS.split(sql) if line.strip())
         for name, sql in found
         if name != "alembic_version"
     }
