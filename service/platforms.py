@@ -1,8 +1,10 @@
 """The list of platforms: what the settings switch on. A new platform is one folder in handlers/ and its lines here."""
 
 import math
+from pathlib import Path
 
 from db.database import Database
+from db.sqlite import SqliteFile
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
@@ -11,6 +13,7 @@ from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
 from handlers.slack.sink import SlackSink
+from service.backups import BACKUP, Backup
 from service.clock import now_ms
 from service.limiter import Limiter
 from service.settings import Settings, plain
@@ -54,7 +57,12 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
     """What this installation does at a time, rather than because something came in."""
     keep = Keep(settings.keep_event_bodies_days, settings.keep_sync_logs_days, settings.keep_settled_marks_days)
-    return (Job(PURGE, Purge(keep).run),)
+    found = [Job(PURGE, Purge(keep).run)]
+    if settings.backup_dir and settings.database_url.startswith("sqlite"):
+        file = SqliteFile.from_url(settings.database_url)
+        backup = Backup(file, Path(settings.backup_dir), settings.backup_every_minutes, settings.backup_keep_days)
+        found.append(Job(BACKUP, backup.run))
+    return tuple(found)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from service.cli import actions, events, imports, notion, people
+from service.cli.backup import backup, restore
 from service.cli.demo import demo
 from service.cli.doctor import doctor
 from service.cli.erase import erase
@@ -36,6 +37,8 @@ app.add_typer(actions.app, name="actions", rich_help_panel=LOOK)
 app.add_typer(people.app, name="people", rich_help_panel=LOOK)
 app.add_typer(imports.app, name="import", rich_help_panel=MOVE)
 app.add_typer(notion.app, name="notion", rich_help_panel=MOVE)
+app.command(rich_help_panel=KEEP)(backup)
+app.command(rich_help_panel=KEEP)(restore)
 app.command(rich_help_panel=KEEP)(erase)
 
 
