@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, null, update
+import sqlalchemy
+from sqlalchemy import Connection, func, null, select, text, update
 
 from db.sqlite import SqliteFile
-from db.tables import sync_status
+from db.tables import sync_status, users, webhook_events
 
 COUNTED = ("users", "identities", "webhook_events", "sync_actions")  # enough to see what a copy holds
 REVISION = "SELECT version_num FROM alembic_version"
@@ -22,6 +23,11 @@ SKIP_IDS = {
 }
 # What the other side holds may be newer than what the copy remembers of it.
 DOUBT = update(sync_status).where(sync_status.c.hash.is_not(None)).values(hash=null())
+
+OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
 
 
 class NotACopy(Exception):
@@ -84,13 +90,17 @@ def inspect(path: Path) -> Copy:
     return Copy(path, path.stat().st_size, revision[0] if revision else None, rows)
 
 
-def held(target: SqliteFile) -> int:
-    """How many events and people the database holds; 0 where there is none."""
-    if not target.path.exists():
-        return 0
-    with contextlib.closing(target.connect(timeout_s=1.0)) as live:
-        tables = {name for (name,) in live.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        return sum(_count(live, name) for name in ("users", "webhook_events") if name in tables)
+def held(tx: Connection) -> int:
+    """How many people and events the database holds; 0 where it has no tables yet."""
+    there = sqlalchemy.inspect(tx)
+    tables = [table for table in (users, webhook_events) if there.has_table(table.name)]
+    return sum(tx.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
+
+
+def must_be_alone(tx: Connection) -> None:
+    """PostgreSQL: raises InUse while anybody else is connected to this database."""
+    if others := tx.execute(OTHERS).scalar_one():
+        raise InUse(f"{others} other connections to the database are open: stop web and workers first")
 
 
 def stage(copy: Path, beside: SqliteFile) -> SqliteFile:

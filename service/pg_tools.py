@@ -5,20 +5,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
-from db.copies import Copy, InUse, NotACopy
-from db.database import Unavailable, transaction
+from db.copies import Copy, NotACopy
+from db.database import Unavailable
 
 INSTALL = (
     "install PostgreSQL's client programs, of the server's version or newer (Debian: apt-get install postgresql-client)"
 )
-OTHERS = text(
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-)
-HELD = text("SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM webhook_events)")
-HAS_TABLES = text("SELECT to_regclass('users') IS NOT NULL AND to_regclass('webhook_events') IS NOT NULL")
+RESTORE = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
 
 
 def dump(url: str, target: Path) -> Copy:
@@ -46,20 +41,9 @@ def inspect(path: Path) -> Copy:
     return Copy(path, path.stat().st_size, None, {})
 
 
-def held(url: str) -> int:
-    """How many people and events the database holds."""
-    with transaction(url) as tx:
-        return int(tx.execute(HELD).scalar_one()) if tx.execute(HAS_TABLES).scalar_one() else 0
-
-
 def restore(url: str, path: Path) -> None:
-    """Replace everything by the copy, in one transaction. Raises InUse while anybody else is connected."""
-    with transaction(url) as tx:
-        if others := tx.execute(OTHERS).scalar_one():
-            raise InUse(f"{others} other connections are open: stop web and workers first")
-    _run(
-        "pg_restore", url, "--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error", str(path)
-    )
+    """Replace everything by the copy, in one transaction."""
+    _run("pg_restore", url, *RESTORE, str(path))
 
 
 def _run(tool: str, url: str, *arguments: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from db.database import Database
+from db.database import Database, database_file
 from db.sqlite import SqliteFile
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
@@ -58,9 +58,11 @@ def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG0
     """What this installation does at a time, rather than because something came in."""
     keep = Keep(settings.keep_event_bodies_days, settings.keep_sync_logs_days, settings.keep_settled_marks_days)
     found = [Job(PURGE, Purge(keep).run)]
-    if settings.backup_dir and settings.database_url.startswith("sqlite"):
-        file = SqliteFile.from_url(settings.database_url)
-        backup = Backup(file, Path(settings.backup_dir), settings.backup_every_minutes, settings.backup_keep_days)
+    file = database_file(settings.database_url)
+    if settings.backup_dir and file is not None:  # PostgreSQL: `rollcall backup` from cron, or its own tools
+        backup = Backup(
+            SqliteFile(file), Path(settings.backup_dir), settings.backup_every_minutes, settings.backup_keep_days
+        )
         found.append(Job(BACKUP, backup.run))
     return tuple(found)
 

@@ -24,7 +24,8 @@ from service.sandbox.people import clerk_event, slack_event
 from service.sandbox.senders import PATHS, Delivery, sign_clerk, sign_slack
 from service.sandbox.story import Story, story
 from service.sandbox.world import World, running_in_thread
-from tests.stage import in_order, new_data_source, new_database, wanted_rows
+from tests.databases import new_database
+from tests.stage import in_order, new_data_source, wanted_rows
 
 KILLS = 20
 CLERK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -182,8 +183,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    url = new_database(tmp_path)
+async def scene(tmp_path: Path, database_kind: str) -> AsyncIterator[Scene]:
+    url = new_database(tmp_path, database_kind)
     with running_in_thread(World(seed=11)) as world, socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
         free.close()
@@ -274,7 +275,9 @@ def check_people(scene: Scene, told: Story) -> None:
     assert {id_: {name: row[name] for name in COLUMNS} for id_, row in people.items()} == {
         person.clerk_id: {name: getattr(person, name) for name in COLUMNS} for person in told.expected
     }
-    data = scene.rows("SELECT clerk_id, key, json(value) AS value FROM user_data JOIN users ON users.id = user_id")
+    data = scene.rows(
+        "SELECT clerk_id, key, CAST(value AS TEXT) AS value FROM user_data JOIN users ON users.id = user_id"
+    )
     counts = {row["clerk_id"]: from_json(row["value"]) for row in data if row["key"] == "session_count"}
     assert {person.clerk_id: counts.get(person.clerk_id, 0) for person in told.expected} == {
         person.clerk_id: person.session_count for person in told.expected

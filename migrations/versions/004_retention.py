@@ -25,7 +25,8 @@ events = sa.table(
 
 
 def upgrade() -> None:
-    op.add_column("webhook_events", sa.Column("subject", sa.Text(), nullable=True))
+    words = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    op.add_column("webhook_events", sa.Column("subject", words, nullable=True))
     _name_subjects(op.get_bind())
     op.create_index(
         "ix_webhook_events_source_subject",

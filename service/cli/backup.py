@@ -10,7 +10,7 @@ import typer
 import migrations
 from db import copies
 from db.copies import Copy, InUse, NotACopy
-from db.database import Unavailable, transaction
+from db.database import Unavailable, database_file, transaction
 from db.sqlite import SqliteFile
 from service import backups, pg_tools
 from service.cli import session
@@ -91,7 +91,7 @@ def restore(
 
 
 def is_sqlite(settings: Settings) -> bool:
-    return settings.database_url.startswith("sqlite")
+    return database_file(settings.database_url) is not None
 
 
 def copy_out(settings: Settings, target: Path) -> Copy:
@@ -115,14 +115,17 @@ def looked_at(settings: Settings, file: Path) -> Copy:
 
 
 def held(settings: Settings) -> int:
-    if not is_sqlite(settings):
-        return pg_tools.held(settings.database_url)
-    return copies.held(SqliteFile.from_url(settings.database_url))
+    if is_sqlite(settings) and not SqliteFile.from_url(settings.database_url).path.exists():
+        return 0
+    with transaction(settings.database_url) as tx:
+        return copies.held(tx)
 
 
 def put_back(settings: Settings, file: Path) -> None:
     """Migrate and prepare a working copy, then let it take the database's place in one step."""
     if not is_sqlite(settings):
+        with transaction(settings.database_url) as tx:
+            copies.must_be_alone(tx)
         pg_tools.restore(settings.database_url, file)
         migrations.upgrade(settings.database_url)
         with transaction(settings.database_url) as tx:

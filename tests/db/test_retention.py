@@ -91,6 +91,7 @@ def test_one_look_gives_one_batch_of_its_window(tx: Connection) -> None:
     assert retention.old_events(tx, 0, ids[2], NOW) == ids[:3]
 
 
+@pytest.mark.sqlite_only("PostgreSQL writes a row anew in any case, and vacuums")
 def test_emptied_bodies_leave_room_for_new_ones(tx: Connection) -> None:
     """A row that shrinks in place would keep its page."""
     for number in range(400):
@@ -200,7 +201,8 @@ def test_a_late_holder_cannot_settle_a_mark_that_was_purged_and_raised_again(tx:
     assert drop(tx, NOW) == 1
     outbox.mark(tx, 1, ("notion",), "person:1", 3)
     (again,) = outbox.claim(tx, "notion", "again", 3, 1)
-    assert (again.id, again.generation) == (late.id, late.generation)
+    assert again.generation == late.generation
+    assert again.id == late.id or tx.dialect.name == "postgresql"
     assert not outbox.holds(tx, late)
     assert not outbox.settle(tx, late, 4, status="settled")
     assert outbox.settle(tx, again, 4, status="settled")

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from db import identities, inbox
 from db.database import transaction
+from db.tables import metadata
 from handlers.clerk import events as clerk
 from handlers.people.enrolling import enroll
 from handlers.people.roster import Entry
@@ -51,8 +52,7 @@ def slack_user() -> Json:
 
 def everything(tx: Connection) -> str:
     """All rows of all tables, as text."""
-    tables = tx.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
-    return "\n".join(str(row) for table in tables for row in tx.exec_driver_sql(f"SELECT * FROM {table}"))  # noqa: S608
+    return "\n".join(str(row) for table in metadata.tables.values() for row in tx.execute(select(table)))
 
 
 def leftovers(url: str, *words: str) -> list[str]:
