@@ -4,17 +4,20 @@ An event's row stays for ever, so that a duplicate is still known: its body is e
 anew: a body overwritten in place leaves SQLite a page that is nearly empty and yet never used for anything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, null, or_, select, update
 
+from db.statements import Statement
 from db.tables import identities, sync_logs, sync_status
 from db.tables import sync_actions as marks
 from db.tables import webhook_events as events
 
 BATCH = 200  # rows in one transaction: a few ms
+FEW = 8  # as many bodies as most people have
 WINDOW = 20_000  # row ids one look goes through
+UNDECIDED = ("failed", "waiting")
 GONE = "forgotten: this person was deleted or erased"  # what a failed or waiting event about them becomes
 
 _spent = events.c.status.in_(("applied", "ignored", "stale"))  # nothing will run them again
@@ -30,10 +33,13 @@ SPENT = (
 OLD_IN_WINDOW = select(events.c.id).where(*_window, events.c.received_at < bindparam("before")).limit(1)
 LAST_EVENT = select(func.max(events.c.id))
 KEPT = [column for column in events.c if column.name not in ("body", "subject")]
-LIFT = delete(events).where(events.c.id.in_(_ids), _spent).returning(*KEPT)
-LAY_DOWN = insert(events)
+LIFT_SPENT = delete(events).where(events.c.id.in_(_ids), _spent).returning(*KEPT)
+LIFT = delete(events).where(events.c.id.in_(_ids)).returning(*KEPT)
+LIFT_FEW = Statement(delete(events).where(events.c.id.in_([bindparam(f"id_{n}") for n in range(FEW)])).returning(*KEPT))
+NAMES = [column.name for column in KEPT]
+LAY_DOWN = Statement(insert(events), columns=[column.name for column in events.c])
 _about = (events.c.source == bindparam("source"), events.c.subject == bindparam("subject"))
-ABOUT = select(events.c.id).where(*_about, _full).order_by(events.c.id).limit(bindparam("most"))
+ABOUT = Statement(select(events.c.id).where(*_about, _full).order_by(events.c.id).limit(bindparam("most")))
 ABOUT_THE_GONE = (
     select(events.c.id)
     .join(
@@ -45,11 +51,6 @@ ABOUT_THE_GONE = (
     .where(identities.c.deleted_at.is_not(None), _full)
     .limit(bindparam("most"))
 )
-LET_GO = (
-    update(events)
-    .where(events.c.id.in_(_ids), events.c.status.in_(("failed", "waiting")))
-    .values(status="ignored", error=GONE, available_at=null(), waiting_for=null())
-)
 UNNAMED = (
     select(events.c.id, events.c.body)
     .where(events.c.id > bindparam("after"), events.c.subject.is_(None), _full)
@@ -60,14 +61,14 @@ LOGS_BEFORE = (
     select(sync_logs.c.id).where(sync_logs.c.at < bindparam("before")).order_by(sync_logs.c.at).limit(bindparam("most"))
 )
 DROP_LOGS = delete(sync_logs).where(sync_logs.c.id.in_(LOGS_BEFORE.scalar_subquery()))
-FORGET_ERRORS = (
+FORGET_ERRORS = Statement(
     update(sync_logs)
     .where(
         sync_logs.c.sink == bindparam("of_sink"), sync_logs.c.key == bindparam("of_key"), sync_logs.c.error.is_not(None)
     )
     .values(error=null())
 )
-FORGET_MARK_ERROR = (
+FORGET_MARK_ERROR = Statement(
     update(marks)
     .where(
         marks.c.workspace_id == bindparam("of_workspace_id"),
@@ -111,17 +112,12 @@ def old_events(tx: Connection, after: int, until: int, before: int) -> list[int]
 
 def empty(tx: Connection, ids: Sequence[int]) -> int:
     """Empty these bodies, but not that of an event that is failed or waits; returns how many."""
-    if not ids:
-        return 0
-    rows: list[dict[str, Any]] = [dict(row) for row in tx.execute(LIFT, {"ids": ids}).mappings()]
-    if rows:
-        tx.execute(LAY_DOWN, [{**row, "body": b"", "subject": None} for row in rows])
-    return len(rows)
+    return _lay_down(tx, tx.execute(LIFT_SPENT, {"ids": ids})) if ids else 0
 
 
 def events_about(tx: Connection, source: str, subject: str) -> list[int]:
     """At most BATCH events about this external id that still have a body."""
-    return list(tx.execute(ABOUT, {"source": source, "subject": subject, "most": BATCH}).scalars())
+    return [row[0] for row in ABOUT.rows(tx, {"source": source, "subject": subject, "most": BATCH})]
 
 
 def events_about_the_gone(tx: Connection) -> list[int]:
@@ -131,9 +127,21 @@ def events_about_the_gone(tx: Connection) -> list[int]:
 
 def forget(tx: Connection, ids: Sequence[int]) -> int:
     """Empty these bodies whatever their state: a failed or waiting event about somebody gone is done with."""
-    if ids:
-        tx.execute(LET_GO, {"ids": ids})
-    return empty(tx, ids)
+    if not ids:
+        return 0
+    if len(ids) > FEW:
+        return _lay_down(tx, tx.execute(LIFT, {"ids": ids}))
+    return _lay_down(tx, LIFT_FEW.rows(tx, {f"id_{n}": ids[n] if n < len(ids) else None for n in range(FEW)}))
+
+
+def _lay_down(tx: Connection, lifted: Iterable[Any]) -> int:
+    """Rows of KEPT, back in their places without their bodies."""
+    rows = [dict(zip(NAMES, row, strict=True)) | {"body": b"", "subject": None} for row in lifted]
+    for row in rows:
+        if row["status"] in UNDECIDED:
+            row |= {"status": "ignored", "error": GONE, "available_at": None, "waiting_for": None}
+    LAY_DOWN.run_many(tx, rows)
+    return len(rows)
 
 
 def unnamed(tx: Connection, after: int) -> list[tuple[int, bytes]]:
@@ -144,8 +152,8 @@ def unnamed(tx: Connection, after: int) -> list[tuple[int, bytes]]:
 def forget_errors(tx: Connection, workspace_id: int, sink: str, key: str) -> int:
     """What the other side said of this key may quote what it was sent; returns how many lines were cleared."""
     named = {"of_sink": sink, "of_key": key}
-    tx.execute(FORGET_MARK_ERROR, {**named, "of_workspace_id": workspace_id})
-    return tx.execute(FORGET_ERRORS, named).rowcount
+    FORGET_MARK_ERROR.run(tx, {**named, "of_workspace_id": workspace_id})
+    return FORGET_ERRORS.run(tx, named)
 
 
 def drop_logs(tx: Connection, before: int) -> int:

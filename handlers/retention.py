@@ -58,9 +58,9 @@ class Purge:
         return now + SOON_MS
 
     def _report(self) -> None:
-        if self._gone:
-            log.info("purged", **self._gone)
-            self._gone.clear()
+        if gone := +self._gone:
+            log.info("purged", **gone)
+        self._gone.clear()
 
     # Each of these does one batch, or goes through one window; False when nothing of its kind is left.
 

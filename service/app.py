@@ -60,8 +60,8 @@ class Service:
         return cls(settings, database, intake, relay, Health(database, relay, migrations.head()))
 
     async def start(self) -> None:
-        if await self.database.read(migrations.current) != self.health.head:
-            raise NotMigrated("the database is not migrated: run `rollcall migrate`")
+        if why := migrations.complaint(await self.database.read(migrations.current)):
+            raise NotMigrated(why)
         jobs = platforms.jobs(self.settings, self.intake.context)
         await self.database.write(begin, self.intake.context, jobs, now_ms())
         self.relay.start()

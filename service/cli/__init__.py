@@ -12,6 +12,7 @@ from service.cli.doctor import doctor
 from service.cli.erase import erase
 from service.cli.exits import Commands, epilog
 from service.cli.migrate import migrate
+from service.cli.promote import promote
 from service.cli.send import send
 from service.cli.serve import serve
 
@@ -40,6 +41,7 @@ app.add_typer(notion.app, name="notion", rich_help_panel=MOVE)
 app.command(rich_help_panel=KEEP)(backup)
 app.command(rich_help_panel=KEEP)(restore)
 app.command(rich_help_panel=KEEP)(erase)
+app.command(rich_help_panel=KEEP)(promote)
 
 
 def _print_version(wanted: bool) -> None:
