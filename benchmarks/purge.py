@@ -80,7 +80,7 @@ def told(name: str, taken: list[float]) -> tuple[float, float, float]:
     cuts = statistics.quantiles(taken, n=1000)
     p50, p99, p999 = cuts[499], cuts[989], cuts[998]
     print(
-        f"  {name:<18}{len(taken):>6} writes  p50 {p50:6.2f}  p99 {p99:6.2f}  p99.9 {p999:6.2f}  max {max(taken):.1f} ms"
+        f"  {name:<18}{len(taken):>6} writes p50 {p50:6.2f}  p99 {p99:6.2f}  p99.9 {p999:6.2f}  max {max(taken):.1f} ms"
     )
     return p50, p99, p999
 
