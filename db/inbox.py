@@ -69,7 +69,7 @@ DUE = (
 )
 NEXT_DUE = select(func.min(t.c.available_at)).where(FAILED_ONLY)
 HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
-STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
+STATUS = select(t.c.status).where(t.c.id == bindparam("id")).with_for_update()
 RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"), subject=bindparam("subject"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
 DISMISS = update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
@@ -166,6 +166,7 @@ def find(tx: Connection, source: str, event_id: str) -> Stored | None:
 
 
 def status_of(tx: Connection, id_: int) -> str | None:
+    """Its state, which nobody else can change before this transaction ends."""
     return tx.execute(STATUS, {"id": id_}).scalar()
 
 

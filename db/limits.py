@@ -43,6 +43,7 @@ _of = t.c.name == bindparam("of_name")
 BLOCK = update(t).where(_of, t.c.blocked_until < bindparam("until")).values(blocked_until=bindparam("until"))
 STATE = (t.c.paused_at, t.c.failures, t.c.probe_at, t.c.blocked_until, t.c.reason, t.c.off)
 GATE = Statement(select(*STATE).where(t.c.name == bindparam("name")))
+HELD = Statement(select(*STATE).where(t.c.name == bindparam("name")).with_for_update())
 PAUSE = (
     update(t)
     .where(_of)
@@ -76,10 +77,16 @@ def gate(tx: Connection, name: str) -> Gate:
     return Gate(*row) if row else Gate()
 
 
+def held(tx: Connection, name: str) -> Gate:
+    """The gate, which nobody else can change before this transaction ends."""
+    row = HELD.first(tx, {"name": name})
+    return Gate(*row) if row else Gate()
+
+
 def pause(tx: Connection, name: str, reason: str, now: int) -> int:
     """Note a failure of the sink itself and set the next probe; returns how many there were in a row."""
     tx.execute(ENSURE, {"name": name})
-    failures = gate(tx, name).failures + 1
+    failures = held(tx, name).failures + 1
     wait = PROBE_AFTER_MS[failures - 1] if failures <= len(PROBE_AFTER_MS) else PROBE_EVERY_MS
     row = {"of_name": name, "now": now, "failures": failures, "probe_at": now + wait, "reason": reason}
     tx.execute(PAUSE, row)

@@ -65,10 +65,11 @@ _due = (
     .order_by(t.c.available_at, t.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte("due")  # PostgreSQL might run a subquery more than once, and lease more than was asked for
 )
 CLAIM = Statement(
     update(t)
-    .where(t.c.id.in_(_due.scalar_subquery()))
+    .where(t.c.id.in_(select(_due.c.id)))
     .values(status="leased", lease_token=bindparam("token"), available_at=bindparam("until"))
     .returning(
         t.c.id,
@@ -96,7 +97,7 @@ SETTLE = Statement(
         lease_token=null(),
     )
 )
-HOLDS = select(literal(1)).where(*_held)
+HOLDS = select(literal(1)).where(*_held).with_for_update()
 NEXT_AT = Statement(select(func.min(t.c.available_at)).where(t.c.sink == bindparam("sink"), OPEN))
 PENDING_KEYS = select(t.c.key).where(
     t.c.workspace_id == bindparam("workspace_id"),
@@ -106,6 +107,7 @@ PENDING_KEYS = select(t.c.key).where(
 GENERATIONS = select(t.c.key, t.c.generation).where(
     t.c.workspace_id == bindparam("workspace_id"), t.c.sink == bindparam("sink")
 )
+HELD_GENERATIONS = GENERATIONS.with_for_update()
 COUNTS = select(t.c.sink, t.c.status, func.count()).group_by(t.c.sink, t.c.status)
 OLDEST = select(func.min(t.c.marked_at)).where(OPEN, t.c.available_at <= bindparam("now"))
 DEAD = select(func.count()).where(t.c.status == "dead")
@@ -188,6 +190,7 @@ def settle(
 
 
 def holds(tx: Connection, claim: Claim) -> bool:
+    """Whether the lease is still ours, and will be until this transaction ends."""
     return tx.execute(HOLDS, {"of_id": claim.id, "token": claim.token}).first() is not None
 
 
@@ -203,6 +206,12 @@ def pending(tx: Connection, workspace_id: int, sink: str) -> set[str]:
 
 def generations(tx: Connection, workspace_id: int, sink: str) -> dict[str, int]:
     rows = tx.execute(GENERATIONS, {"workspace_id": workspace_id, "sink": sink})
+    return {key: generation for key, generation in rows}  # noqa: C416 - rows, not pairs
+
+
+def held_generations(tx: Connection, workspace_id: int, sink: str) -> dict[str, int]:
+    """As `generations`; and none of them moves, and none is leased, before this transaction ends."""
+    rows = tx.execute(HELD_GENERATIONS, {"workspace_id": workspace_id, "sink": sink})
     return {key: generation for key, generation in rows}  # noqa: C416 - rows, not pairs
 
 

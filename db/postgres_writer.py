@@ -21,7 +21,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from db import writer
+from db import locks, writer
 from db.errors import Unavailable
 from db.postgres import PostgresServer
 from db.postgres_bell import Bell
@@ -164,6 +164,7 @@ class _Seat:
         tx = self._tx = self._tx or self._connect()
         raw = _raw(tx)
         tx.info.pop(MARKED, None)
+        locks.let_go(tx)
         raw.execute("BEGIN")
         call.run(tx)
         if raw.info.transaction_status is not TransactionStatus.INTRANS:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import migrations
-from db import inbox, limits, outbox, people
+from db import inbox, limits, locks, outbox, people
 from db.database import Database, Unavailable
 from handlers.people.recording import rederive
 from handlers.registry import Context, Source
@@ -82,6 +82,7 @@ class Service:
 
 def begin(tx: Connection, context: Context, jobs: Iterable[Job], now: int) -> None:
     """What a start makes due: failed events, sinks that were off, jobs, the user list, roles that a setting decides."""
+    locks.hold_everybody(tx)
     inbox.hurry(tx, now)
     for sink in sorted(context.sinks):
         limits.resume(tx, sink)

@@ -100,7 +100,7 @@ class Intake:
         status = "failed"
         if source is None:
             reason = f"{event.source} is switched off: its signing secret is not set"
-            await self.database.write(note_failure, event, reason, self.context, now_ms())
+            await self.database.write(fail_again, event, reason, self.context, now_ms())
             return status
         try:
             message = source.parse(event.body, event.event_id)
@@ -108,7 +108,7 @@ class Intake:
         except Malformed as error:
             await self.database.write(inbox.give_up, event, str(error))
         except HandlerFailed as error:
-            await self.database.write(note_failure, event, str(error), self.context, now_ms())
+            await self.database.write(fail_again, event, str(error), self.context, now_ms())
         log.info("event_retried", source=event.source, event_id=event.event_id, outcome=status)
         return status
 
@@ -133,6 +133,12 @@ def accept_again(
     inbox.retype(tx, event.id, message.type, message.subject)
     become(tx, source, event.event_id, outcome)
     return outcome.status
+
+
+def fail_again(tx: Connection, event: inbox.Stored, error: str, context: Context, now: int) -> None:
+    """One more failure, unless another process has brought the event to an end meanwhile."""
+    if inbox.status_of(tx, event.id) == "failed":
+        note_failure(tx, event, error, context, now)
 
 
 def keep_failed(

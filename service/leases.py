@@ -38,6 +38,7 @@ def take_work(tx: Connection, sink: str, token: str, now: int, most: int) -> Wor
     if gate.blocked_until > now:
         return Work([], next_at=gate.blocked_until)
     if gate.paused:
+        gate = limits.held(tx, sink)  # of two processes one sends the probe
         if gate.probe_at > now:
             return Work([], next_at=gate.probe_at)
         claims = outbox.claim(tx, sink, token, now, 1)
@@ -88,7 +89,7 @@ def pause_sink(tx: Connection, attempt: Attempt, reason: str, context: Context, 
     """The sink's own failure: the mark is due again as it was, the sink is paused and will be probed."""
     claim = attempt.claim
     # What was under way when the sink went down says nothing new.
-    counts = attempt.probe or not limits.gate(tx, claim.sink).paused
+    counts = attempt.probe or not limits.held(tx, claim.sink).paused
     if counts and limits.pause(tx, claim.sink, reason, now) == limits.ALERT_AT:
         _alert_paused(tx, claim.sink, reason, context, now)
     _log(tx, attempt, "deliver", "sink down", reason)
@@ -129,7 +130,9 @@ def _is_dead(tx: Connection, claim: Claim) -> bool:
 
 def _resume(tx: Connection, sink: str) -> None:
     """The sink works again. What somebody switched off meanwhile stays off."""
-    gate = limits.gate(tx, sink)
+    if not limits.gate(tx, sink).paused:
+        return
+    gate = limits.held(tx, sink)
     if gate.paused and not gate.off:
         limits.resume(tx, sink)
         log.info("sink_resumed", sink=sink)

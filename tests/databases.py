@@ -2,11 +2,16 @@
 
 import functools
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from sqlalchemy import text
+
 import migrations
 from db.database import database_file, transaction
+from db.tables import metadata
 from tests import postgres
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -35,6 +40,15 @@ def new_database(folder: Path, kind: str = SQLITE) -> str:
 def empty_database(folder: Path, kind: str = SQLITE) -> str:
     """The URL of a database that nothing was migrated in yet."""
     return postgres.empty_database() if kind == POSTGRESQL else f"sqlite:///{folder / uuid4().hex}.db"
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Somebody else holds the database: it can be read, not written."""
+    with transaction(url) as tx:
+        if tx.dialect.name == "postgresql":
+            tx.execute(text(f"LOCK TABLE {', '.join(sorted(metadata.tables))} IN EXCLUSIVE MODE"))
+        yield
 
 
 def discard(url: str) -> None:

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
@@ -123,19 +124,22 @@ class Server:
 
     def freeze(self) -> None:
         """It answers nothing until `thaw`: a machine that hangs."""
-        os.killpg(self._group(), signal.SIGSTOP)
+        for process in self._all():
+            process.suspend()
 
     def thaw(self) -> None:
-        os.killpg(self._group(), signal.SIGCONT)
+        for process in self._all():
+            process.resume()
 
     def remove(self) -> None:
         if os.getpid() == self.owner:
             self.stop()
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _group(self) -> int:
+    def _all(self) -> list[psutil.Process]:
         assert self._process is not None
-        return os.getpgid(self._process.pid)
+        first = psutil.Process(self._process.pid)
+        return [first, *first.children()]
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(  # noqa: S603 - the package's own binary

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,9 +16,8 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine
 
-import migrations
 from db import inbox
-from db.sqlite import SqliteFile
+from db.database import BEGIN, place
 from handlers.clerk.events import identity_of as clerk_identity
 from handlers.clerk.payloads import User as ClerkUser
 from handlers.notion.users import identity_of as notion_identity
@@ -31,6 +29,7 @@ from handlers.slack.payloads import User as SlackUser
 from service.app import begin
 from service.sandbox.story import Story, story
 from tests import statements
+from tests.databases import discard, new_database
 from tests.statements import (
     ANN,
     BOB,
@@ -58,19 +57,19 @@ SEED = os.environ.get("ROLLCALL_SEED")
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    file: Path = tmp_path_factory.mktemp("convergence") / "rollcall.db"
-    migrations.upgrade(f"sqlite:///{file}")
-    engine = SqliteFile(file).writer_engine(timeout_s=5.0)
+def engine(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    url = new_database(tmp_path_factory.mktemp("convergence"), database_kind)
+    engine = place(url).writer_engine(timeout_s=5.0)
     yield engine
     engine.dispose()
+    discard(url)
 
 
 @contextmanager
 def undone(engine: Engine) -> Iterator[Connection]:
     """A transaction that leaves nothing behind."""
     with engine.connect() as tx:
-        tx.exec_driver_sql("BEGIN IMMEDIATE")
+        tx.exec_driver_sql(BEGIN[tx.dialect.name])
         try:
             yield tx
         finally:

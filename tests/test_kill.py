@@ -286,7 +286,8 @@ def check_people(scene: Scene, told: Story) -> None:
         if row["key"] in ("login_history", "name_history"):
             entries = [to_json(entry) for entry in from_json(row["value"])]
             assert len(entries) == len(set(entries)), row
-    assert scene.rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+    if scene.url.startswith("sqlite"):
+        assert scene.rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
 def check_pages(scene: Scene) -> None:

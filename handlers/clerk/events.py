@@ -7,7 +7,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from db import identities
+from db import identities, locks
 from db.identities import Identity
 from handlers.addresses import address
 from handlers.bodies import complaint, json_object
@@ -84,6 +84,7 @@ def user_deleted(tx: Connection, event: Event[Envelope], context: Context, now: 
 def session_changed(tx: Connection, event: Event[Envelope], _context: Context, _now: int) -> Outcome:
     """session_count, last_active and login_history (S3.4); before its person, the event waits."""
     session: Session = event.data
+    locks.hold(tx, (CLERK, session.user_id))  # two sessions add up; and the person may be arriving just now
     person = identities.get(tx, CLERK, session.user_id)
     if person is None:
         return Outcome("waiting", waiting_for=session.user_id, note="this user is not known yet")

@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from db import identities, sync
+from db import identities, locks, sync
 from db.identities import Identity
 from db.sync import Known
 from handlers.clerk.api import FILTER_SIZE, PAGE_SIZE, ClerkApi, Json
@@ -35,6 +35,7 @@ STRANGERS = 10  # this many people, and Clerk knows none of them: it is not the 
 
 def record_all(tx: Connection, said: Sequence[Identity], context: Context, now: int) -> int:
     """How many of these statements were news; with each, the sessions that waited for their person are counted."""
+    locks.hold_everybody(tx)
     news = 0
     for one in said:
         if record(tx, one, context, now) is not Recorded.STALE:

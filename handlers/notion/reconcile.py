@@ -156,7 +156,7 @@ def _ours(tx: Connection, context: Context) -> _Ours:
 
 def _adopt(tx: Connection, ours: _Ours, found: list[Found], context: Context, now: int) -> None:
     """Pages that show what they should, but of which the database does not know: after a restore."""
-    still = outbox.generations(tx, context.workspace_id, NOTION)
+    still = outbox.held_generations(tx, context.workspace_id, NOTION)
     taken = {known.remote_id for known in ours.known.values()}
     for one in reversed(found):  # so that of duplicates the oldest is known in the end
         wanted = ours.wanted.get(one.key or "")
@@ -169,7 +169,7 @@ def _adopt(tx: Connection, ours: _Ours, found: list[Found], context: Context, no
 
 
 def _mark_repairs(tx: Connection, drifts: list[Drift], ours: _Ours, context: Context, now: int) -> None:
-    still = outbox.generations(tx, context.workspace_id, NOTION)
+    still = outbox.held_generations(tx, context.workspace_id, NOTION)
     keys = []
     for drift in drifts:
         assert drift.key is not None

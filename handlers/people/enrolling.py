@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from db import identities
+from db import identities, locks
 from db.identities import Identity
 from handlers.people.linking import ROSTER
 from handlers.people.recording import record, version, withdraw
@@ -26,6 +26,7 @@ class Enrolled:
 
 def enroll(tx: Connection, entries: list[Entry], context: Context, now: int, *, replace: bool = False) -> Enrolled:
     """Take the roster in; with `replace`, forget whoever is not in it. All of it or nothing."""
+    locks.hold_everybody(tx)
     held = {known.external_id: known for known in identities.of_provider(tx, ROSTER)}
     wanted = {entry.email: identity_of(entry, _later(held.get(entry.email), now)) for entry in entries}
     new = [said for email, said in wanted.items() if email not in held]

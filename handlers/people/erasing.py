@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from db import identities, people, retention
+from db import identities, locks, people, retention
 from db.database import Database
 from db.identities import Identity, trace
 from handlers.people.forgetting import forget_events, forget_person
@@ -84,6 +84,7 @@ async def _forget_unnamed(database: Database, needles: tuple[bytes, ...]) -> int
 
 
 def _erase_person(tx: Connection, traces: Traces, context: Context, now: int) -> int:
+    locks.hold_everybody(tx)
     if traces.user_id is not None:
         forget_person(tx, traces.user_id, (DIRECTORY, person_key(traces.user_id)), context, now)
     for ref in sorted(traces.live, key=lambda ref: (ref[0] == CLERK, ref)):

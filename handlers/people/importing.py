@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import Connection
 
+from db import locks
 from db.database import Database
 from db.identities import Identity
 from handlers.bodies import complaint, json_object
@@ -31,6 +32,7 @@ class Tally:
 
 def record_all(tx: Connection, said: Sequence[Identity], context: Context, now: int) -> int:
     """How many of these statements were news."""
+    locks.hold_everybody(tx)
     return sum(record(tx, one, context, now) is not Recorded.STALE for one in said)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from db import identities, outbox, people, user_data
+from db import identities, locks, outbox, people, user_data
 from db.identities import Identity, trace
 from handlers.people import values
 from handlers.people.deriving import DERIVED_KEYS, Derived, derive, shown
@@ -46,8 +46,12 @@ class Recorded(IntEnum):
 
 def record(tx: Connection, said: Identity, context: Context, now: int) -> Recorded:
     """Take a statement in."""
-    near = {identity.ref: identity for identity in identities.around(tx, said.ref, _with_traces([said.email]))}
+    locks.hold(tx, said.ref, (said.email,))
+    near = _around(tx, said)
     old = near.get(said.ref)
+    if old and old.email and not locks.same_address(old.email, said.email) and locks.hold(tx, old.ref, (old.email,)):
+        near = _around(tx, said)  # it got that address while we waited; now nobody moves there any more
+        old = near[said.ref]
     if old and not _is_news(tx, old, said, context, now):
         return Recorded.STALE
     if said.deleted_at is not None:
@@ -67,14 +71,20 @@ def record(tx: Connection, said: Identity, context: Context, now: int) -> Record
     return Recorded.NEWER if old else Recorded.FIRST
 
 
+def _around(tx: Connection, said: Identity) -> dict[Ref, Identity]:
+    return {one.ref: one for one in identities.around(tx, said.ref, _with_traces([said.email]))}
+
+
 def rederive(tx: Connection, emails: Iterable[str], context: Context, now: int) -> None:
     """Work out the people with these addresses again: a setting they depend on has changed."""
+    locks.hold_everybody(tx)
     for email in sorted(emails):
         _settle(tx, None, identities.claiming(tx, {email, trace(email)}), context, now)
 
 
 def withdraw(tx: Connection, ref: Ref, context: Context, now: int) -> None:
     """Forget a statement of our own file (the roster); unlike a deletion it may come back."""
+    locks.hold_everybody(tx)
     old = identities.get(tx, *ref)
     if old is None:
         return

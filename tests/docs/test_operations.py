@@ -36,7 +36,15 @@ LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 SETTINGS = {name.upper(): field for name, field in Settings.model_fields.items()}
 TABLE = {codes(row[0])[0]: row for row in rows(without_subsections(section(operations(), "## Settings")))}
 WRONG = {
-    "DATABASE_URL": ("no url", "postgresql://host/name", "sqlite://file.db", "sqlite:///file.db?mode=ro", "sqlite://"),
+    "DATABASE_URL": (
+        "no url",
+        "mysql://host/name",
+        "postgresql://host",
+        "postgres://host/name?pool=1",
+        "sqlite://file.db",
+        "sqlite:///file.db?mode=ro",
+        "sqlite://",
+    ),
     "PORT": ("70000", "http"),
     "ADMIN_EMAILS": ("ada",),
     "LOG_LEVEL": ("LOUD",),

@@ -1,10 +1,8 @@
 """What anybody on the internet, or a platform on a bad day, may send: the answer to each, and what is kept of it."""
 
 import base64
-import contextlib
 import json
 import os
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,6 +15,7 @@ from handlers.registry import InvalidSignature, Malformed, Message, Reply, Sourc
 from handlers.slack import events as slack
 from service.app import BODY_LIMIT
 from service.sandbox.senders import PATHS, Platform
+from tests.databases import locked
 from tests.service.web import CLERK_SECRET, SLACK_SECRET, Serve, Web, fixture, sign, to_body
 
 PLATFORMS: tuple[Platform, ...] = ("clerk", "slack")
@@ -248,11 +247,9 @@ async def test_a_type_nobody_handles(web: Web, platform: Platform) -> None:
 async def test_a_locked_database_is_said_to_be_busy_and_serves_again_by_itself(web: Web, platform: Platform) -> None:
     await web.send(platform, BODY[platform], event_id="msg_before")  # so that there is something to spoil
     before = web.rows("SELECT * FROM identities"), web.events()
-    with contextlib.closing(sqlite3.connect(web.file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(web.url):
         kind = "user.updated" if platform == "clerk" else "user_change"
         answer = await web.send(platform, fixture(f"{platform}/{kind}"))
-        other.execute("ROLLBACK")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert (web.rows("SELECT * FROM identities"), web.events()) == before

@@ -1,11 +1,9 @@
 """`/readyz`: 503 only where a webhook would be refused, `degraded` for whatever else is wrong, and no secrets."""
 
 import asyncio
-import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from service import health as health_module
 from service.clock import now_ms
 from service.health import Health
 from service.relay import Relay
+from tests.databases import locked
+from tests.db.calls import WRITERS
 from tests.stage import CONTEXT, Stage, staged
 
 
@@ -127,13 +127,6 @@ def _give_ids(tx: Connection) -> None:
 # -- 503 -----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def locked(url: str) -> Iterator[None]:
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-
-
 async def test_a_locked_database_is_unavailable_until_it_is_let_go(health: Health, url: str) -> None:
     with locked(url):
         began = time.monotonic()
@@ -168,7 +161,7 @@ async def test_a_database_without_our_tables_says_to_migrate(health: Health, url
 async def test_a_writer_that_is_stuck_is_unavailable_at_once(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_module, "STUCK_S", 0.1)
     release = threading.Event()
-    stuck = asyncio.create_task(_ignore(health.database.write(_wait_for, release)))
+    stuck = asyncio.gather(*(_ignore(health.database.write(_wait_for, release)) for _ in range(WRITERS)))
     await asyncio.sleep(0.3)
     began = time.monotonic()
     assert await health.report() == (503, {"status": "unavailable", "reason": "the writer is stuck"})

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
 from db import limits, outbox
-from db.database import transaction
+from db.database import Database
 from db.outbox import LEASE_MS
 from handlers.registry import Delivered, Throttled
 from service.leases import Attempt, Work, settle, take_work
@@ -162,7 +162,7 @@ async def after_the_read(stage: Stage, change: Change) -> None:
 
 
 async def during_the_request(stage: Stage, change: Change, *, committed: bool = False) -> None:
-    slow = stage.world.faults.add(kind="slow", seconds=0.15, committed=committed)
+    slow = stage.world.faults.add(kind="slow", seconds=0.4, committed=committed)
     delivery = asyncio.create_task(stage.round())
     while not slow.hits:  # noqa: ASYNC110 - the sandbox has no event for it
         await asyncio.sleep(0.001)
@@ -332,13 +332,13 @@ async def test_a_mark_committed_by_another_process_wakes_the_idle_relay(stage: S
     key = await stage.key("user_1")
     await asyncio.sleep(0.2)
 
-    def elsewhere() -> None:
-        with transaction(stage.url) as tx:
-            tx.execute(text("UPDATE users SET name = 'Grace Hopper'"))
-            outbox.mark(tx, 1, ("notion",), key, stage.clock())
+    def rename(tx: Connection) -> None:
+        tx.execute(text("UPDATE users SET name = 'Grace Hopper'"))
+        outbox.mark(tx, 1, ("notion",), key, stage.clock())
 
-    began = time.monotonic()
-    await asyncio.to_thread(elsewhere)
+    async with Database(stage.url, deadline_s=10.0) as elsewhere:
+        began = time.monotonic()
+        await elsewhere.write(rename)
     await until(lambda: stage.updates == 1, 2.0)
     assert time.monotonic() - began < 1.0, "the loop's longest sleep is 5 s: it was not woken"
 

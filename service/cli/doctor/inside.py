@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 import migrations
-from db import inbox, limits, outbox, people
+from db import durability, inbox, limits, outbox, people
 from db.database import Database, database_file
 from db.limits import Gate
 from service.cli.doctor.check import Check, failed, off, ok, warning
@@ -44,25 +44,20 @@ def missing_file(settings: Settings) -> Check | None:
 
 async def database_checks(database: Database) -> list[Check]:
     """Opens, is at this version, can be written, survives a reader beside a writer."""
-    head, mode = migrations.head(), await database.read(journal_mode)
+    head, promise = migrations.head(), await database.read(durability.promise)
     revision = await database.read(migrations.current)
     if revision != head:
         newer = revision is not None and revision > head
         fix = "install the newer version of Rollcall" if newer else "run `rollcall migrate`"
         return [ok("database", "opens"), failed("migrations", f"at {revision or 'base'}, not at {head}", fix)]
     await database.write(probe, now_ms())
-    if mode != "wal":
-        fix = "put the file on a local disk, stop everything that uses it, and start again"
-        return [warning("database", f"can be written; its journal mode is {mode}, not WAL", fix), _at(head)]
-    return [ok("database", "can be written; WAL"), _at(head)]
+    if promise.broken:
+        return [warning("database", f"can be written; {promise.broken}", promise.fix), _at(head)]
+    return [ok("database", f"can be written; {promise.kept}"), _at(head)]
 
 
 def _at(head: str) -> Check:
     return ok("migrations", f"at {head}")
-
-
-def journal_mode(tx: Connection) -> str:
-    return str(tx.exec_driver_sql("PRAGMA journal_mode").scalar_one())
 
 
 async def state_checks(settings: Settings, database: Database) -> list[Check]:

@@ -1,0 +1,60 @@
+"""On PostgreSQL too the hot statements use an index, whatever the size (S1.9)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from db.database import transaction
+from tests.db.test_plans import HOT, Look
+
+pytestmark = pytest.mark.postgresql_only("plans in PostgreSQL's words; test_plans.py has SQLite's")
+
+FILL = """
+INSERT INTO users (clerk_id, email, name, slack_user_id, notion_person_id, role, status, created_at, updated_at)
+ SELECT 'user_'||n, n||'@example.com', 'N', 'U'||n, 'n'||n, 'member', 'active', 0, 0 FROM generate_series(1, 9999) n;
+INSERT INTO identities (provider, external_id, user_id, email, email_verified, version, data)
+ SELECT 'clerk', 'user_'||id, id, email, true, '1', '{}' FROM users;
+INSERT INTO user_data (user_id, key, value) SELECT id, 'signup_source', '1' FROM users;
+INSERT INTO workspace_members (workspace_id, user_id, rotation) SELECT 1, id, 'R'||mod(id, 97) FROM users;
+INSERT INTO webhook_events (source, event_id, type, status, received_at, body, attempts, waiting_for, available_at)
+ SELECT 'clerk', 'msg_'||n, 'x', CASE mod(n, 50) WHEN 0 THEN 'failed' ELSE 'applied' END, 0, 'x', 0,
+ CASE mod(n, 50) WHEN 1 THEN 'w'||n END, CASE mod(n, 50) WHEN 0 THEN n END FROM generate_series(1, 9999) n;
+INSERT INTO sync_actions (workspace_id, sink, key, generation, status, attempts, available_at, marked_at)
+ SELECT 1, CASE mod(n, 50) WHEN 0 THEN 'notion' ELSE 'slack' END, 'person:'||n, 1,
+ CASE mod(n, 20) WHEN 0 THEN 'due' ELSE 'settled' END, 0, n, n FROM generate_series(1, 9999) n;
+INSERT INTO sync_status (workspace_id, sink, key) SELECT 1, 'notion', 'person:'||n FROM generate_series(1, 9999) n;
+INSERT INTO sync_logs (workspace_id, sink, key, generation, attempt, at, duration_ms, operation, outcome)
+ SELECT 1, 'notion', 'person:'||n, 1, 1, n, 1, 'update', 'delivered' FROM generate_series(1, 9999) n;
+ANALYZE
+"""
+SMALL = {"one gate"}  # a row an integration: a scan is right
+
+
+@pytest.fixture
+def crowd(database_url: str) -> Iterator[Connection]:
+    with transaction(database_url) as tx:
+        for statement in FILL.split(";"):
+            tx.exec_driver_sql(statement)
+        yield tx
+
+
+def plans(tx: Connection, look: Look) -> list[str]:
+    found: list[str] = []
+
+    def explain(tx: Connection, _cursor: object, sql: str, parameters: Any, _context: object, _many: bool) -> None:
+        raw: Any = tx.connection.driver_connection
+        found.extend(row[0] for row in raw.execute(f"EXPLAIN {sql}", parameters).fetchall())
+
+    event.listen(tx, "before_cursor_execute", explain)
+    look(tx)
+    event.remove(tx, "before_cursor_execute", explain)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(HOT.keys() - SMALL))
+def test_a_hot_statement_scans_no_table(crowd: Connection, name: str) -> None:
+    steps = plans(crowd, HOT[name][0])
+    assert not [step for step in steps if "Seq Scan" in step], steps
