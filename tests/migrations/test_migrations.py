@@ -287,3 +287,33 @@ def test_revisions_are_numbered_without_a_gap_each_after_the_last() -> None:
         assert f'revision = "{revision}"' in source
         assert f"down_revision = {before}" in source
         before = f'"{revision}"'
+
+
+# --- what single migrations do to rows that are there ---
+
+
+def test_events_that_were_here_before_004_get_the_subject_intake_would_have_written(url: str) -> None:
+    migrations.upgrade(url, "002")
+    bodies = {
+        "user": ("clerk", '{"type": "user.updated", "data": {"id": "user_ada"}}'),
+        "session": ("clerk", '{"type": "session.ended", "data": {"id": "sess_1", "user_id": "user_bob"}}'),
+        "organisation": ("clerk", '{"type": "organization.created", "data": {"id": "org_1"}}'),
+        "slack": ("slack", '{"type": "event_callback", "event": {"type": "user_change", "user": {"id": "U1"}}}'),
+        "mention": ("slack", '{"type": "event_callback", "event": {"type": "other", "user": "U2"}}'),
+        "revoked": ("slack", '{"type": "event_callback", "event": {"type": "tokens_revoked"}}'),
+        "malformed": ("clerk", '{"data"'),
+        "odd": ("clerk", '{"data": [1]}'),
+    }
+    into = "INSERT INTO webhook_events (source, event_id, type, status, received_at, body, attempts) VALUES"
+    rows = [f"('{source}', '{name}', 't', 'applied', 0, '{body}', 0)" for name, (source, body) in bodies.items()]
+    fill(
+        url,
+        *(
+            f"{insert} ('{source}', '{name}', 't', 'applied', 0, '{body}', 0)"
+            for name, (source, body) in bodies.items()
+        ),
+    )
+    migrations.upgrade(url)
+    found = at(url, lambda tx: dict(tx.exec_driver_sql("SELECT event_id, subject FROM webhook_events").all()))
+    named = {"user": "user_ada", "session": "user_bob", "slack": "U1", "mention": "U2"}
+    assert found == {**dict.fromkeys(bodies), **named}

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from db.database import Database, transaction
 from db.sqlite import SqliteFile
-from service.backups import Backup, back_up, name_at, surplus
+from service import platforms
+from service.backups import BACKUP, Backup, back_up, name_at, surplus
+from service.settings import load
 
+ONLY_FILES = pytest.mark.sqlite_only("PostgreSQL is copied by its own tools")
 HOUR = 3_600_000
 DAY = 24 * HOUR
 NOON = 1_790_000_000_000 // DAY * DAY + 12 * HOUR
@@ -32,9 +37,8 @@ def test_other_files_are_nobodys_business() -> None:
     assert surplus(["rollcall.db", "notes.txt", "rollcall-20260101T000000Z.db.old"], 1) == []
 
 
+@ONLY_FILES
 async def test_the_job_makes_a_copy_and_comes_back(database: Database, database_url: str, tmp_path: Path) -> None:
-    if not database_url.startswith("sqlite"):
-        return  # the job is for SQLite: platforms.jobs
     folder = tmp_path / "made" / "for it"
     job = Backup(SqliteFile.from_url(database_url), folder, 30, 7)
     assert await job.run(database, NOON) == NOON + HOUR // 2
@@ -44,10 +48,25 @@ async def test_the_job_makes_a_copy_and_comes_back(database: Database, database_
         assert tx.exec_driver_sql("SELECT count(*) FROM workspaces").scalar() == 1
 
 
+@ONLY_FILES
 def test_a_copy_too_many_is_deleted_once_the_new_one_is_there(database_url: str, tmp_path: Path) -> None:
-    if not database_url.startswith("sqlite"):
-        return
     source, folder = SqliteFile.from_url(database_url), tmp_path / "backups"
     for hour in range(5):
         back_up(source, folder, 1, NOON + hour * HOUR)
     assert sorted(file.name for file in folder.iterdir()) == [name_at(NOON + hour * HOUR) for hour in range(1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("url", "folder", "on"),
+    [
+        ("sqlite:///rollcall.db", "backups", True),
+        ("sqlite:///rollcall.db", None, False),
+        ("postgresql://localhost/rollcall", "backups", False),
+    ],
+)
+def test_the_service_makes_copies_of_a_file_where_it_is_told_to(
+    no_environment: None, url: str, folder: str | None, on: bool
+) -> None:
+    settings = load(_env_file=None, database_url=url, backup_dir=folder)
+    found = {job.key for job in platforms.jobs(settings, platforms.context(settings))}
+    assert found == {"purge", BACKUP} if on else {"purge"}

@@ -1,5 +1,6 @@
 """`rollcall backup` and `restore`: what was there at the copy is there again, or nothing has changed."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -72,8 +73,6 @@ async def test_it_is_not_restored_under_a_service(
     await database.read(lambda tx: tx.exec_driver_sql(PEOPLE))
     with transaction(database_url):
         pass
-    import asyncio  # noqa: PLC0415
-
     ended = await asyncio.to_thread(rollcall, "restore", file, "--yes")
     assert ended.exit_code == 3
     assert "stop" in ended.stderr
