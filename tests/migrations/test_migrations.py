@@ -305,14 +305,8 @@ def test_events_that_were_here_before_004_get_the_subject_intake_would_have_writ
         "odd": ("clerk", '{"data": [1]}'),
     }
     into = "INSERT INTO webhook_events (source, event_id, type, status, received_at, body, attempts) VALUES"
-    rows = [f"('{source}', '{name}', 't', 'applied', 0, '{body}', 0)" for name, (source, body) in bodies.items()]
-    fill(
-        url,
-        *(
-            f"{insert} ('{source}', '{name}', 't', 'applied', 0, '{body}', 0)"
-            for name, (source, body) in bodies.items()
-        ),
-    )
+    values = [f"('{source}', '{name}', 't', 'applied', 0, '{body}', 0)" for name, (source, body) in bodies.items()]
+    fill(url, f"{into} {', '.join(values)}")
     migrations.upgrade(url)
     found = at(url, lambda tx: dict(tx.exec_driver_sql("SELECT event_id, subject FROM webhook_events").all()))
     named = {"user": "user_ada", "session": "user_bob", "slack": "U1", "mention": "U2"}
