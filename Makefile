@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test check bench drill lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: install ## lint, format, types, architecture
 
 bench: install ## measure everything beside its references, in one run
 	@$(BIN)/python benchmarks/run.py
+
+drill: install ## lose the database under load, restore it, and print the time it took and the data lost
+	@$(BIN)/python benchmarks/drill.py
 
 lock: install ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

@@ -59,7 +59,7 @@ AROUND = Statement(
         *(select(*COLUMNS).where(t.c.email == bindparam(f"email_{n}"), not_(_named)) for n in range(CLAIMED_AT_ONCE)),
     )
 )
-OF_USER = select(*COLUMNS).where(t.c.user_id == bindparam("user_id"))
+OF_USER = Statement(select(*COLUMNS).where(t.c.user_id == bindparam("user_id")))
 OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)
 _put = insert(t)
 PUT = Statement(
@@ -102,7 +102,7 @@ def _padded(emails: list[str]) -> dict[str, str | None]:
 
 
 def of_user(tx: Connection, user_id: int) -> list[Identity]:
-    return [Identity(*row) for row in tx.execute(OF_USER, {"user_id": user_id})]
+    return [Identity(*row) for row in OF_USER.rows(tx, {"user_id": user_id})]
 
 
 def of_provider(tx: Connection, provider: str) -> list[Identity]:

@@ -34,7 +34,7 @@ class Stored:
 STORED = (t.c.id, t.c.source, t.c.event_id, t.c.body, t.c.attempts)
 ADD = Statement(
     insert(t).on_conflict_do_nothing(index_elements=[t.c.source, t.c.event_id]),
-    columns=["source", "event_id", "type", "status", "received_at", "body", "attempts"],
+    columns=["source", "event_id", "type", "status", "received_at", "body", "attempts", "subject"],
 )
 BECOME = Statement(
     update(t)
@@ -75,7 +75,7 @@ TAKE_DUE = update(t).where(t.c.id.in_(select(_due.c.id))).values(available_at=bi
 NEXT_DUE = select(func.min(t.c.available_at)).where(FAILED_ONLY)
 HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
 STATUS = select(t.c.status).where(t.c.id == bindparam("id")).with_for_update()
-RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
+RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"), subject=bindparam("subject"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
 DISMISS = update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
 BY_ID = select(*STORED).where(t.c.id == bindparam("id"))
@@ -85,8 +85,10 @@ COUNTS = select(t.c.status, func.count()).group_by(t.c.status)
 FAILED = select(func.count()).select_from(t).where(FAILED_ONLY)
 
 
-def add(tx: Connection, source: str, event_id: str, type_: str, body: bytes, now: int) -> bool:
-    """Take the event in as `applied`; False when it is here already."""
+def add(
+    tx: Connection, source: str, event_id: str, type_: str, body: bytes, now: int, subject: str | None = None
+) -> bool:
+    """Take the event in as `applied`; False when it is here already. `subject`: the external id of whom it is about."""
     row = {
         "source": source,
         "event_id": event_id,
@@ -95,6 +97,7 @@ def add(tx: Connection, source: str, event_id: str, type_: str, body: bytes, now
         "received_at": now,
         "body": body,
         "attempts": 0,
+        "subject": subject,
     }
     return ADD.run(tx, row) == 1
 
@@ -174,9 +177,9 @@ def status_of(tx: Connection, id_: int) -> str | None:
     return tx.execute(STATUS, {"id": id_}).scalar()
 
 
-def retype(tx: Connection, id_: int, type_: str) -> None:
-    """Name the type of an event that could not be parsed when it came."""
-    tx.execute(RETYPE, {"of_id": id_, "type": type_})
+def retype(tx: Connection, id_: int, type_: str, subject: str | None = None) -> None:
+    """Name the type, and the subject, of an event that could not be parsed when it came."""
+    tx.execute(RETYPE, {"of_id": id_, "type": type_, "subject": subject})
 
 
 def key_of(body: bytes) -> str:

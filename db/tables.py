@@ -77,6 +77,8 @@ workspace_members = Table(
     Index(None, "workspace_id", "rotation"),
 )
 
+DELETED = text("deleted_at IS NOT NULL")
+
 identities = Table(
     "identities",
     metadata,
@@ -90,6 +92,7 @@ identities = Table(
     Column("deleted_at", BigInteger),
     Index(None, "email", sqlite_where=text("email IS NOT NULL"), postgresql_where=text("email IS NOT NULL")),
     Index(None, "user_id"),
+    Index("ix_identities_deleted", "provider", "external_id", sqlite_where=DELETED, postgresql_where=DELETED),
     sqlite_with_rowid=False,
 )
 
@@ -104,6 +107,7 @@ user_data = Table(
 
 WAITING = text("waiting_for IS NOT NULL")
 FAILED = text("status = 'failed'")
+SUBJECT = text("subject IS NOT NULL")
 
 webhook_events = Table(
     "webhook_events",
@@ -119,9 +123,11 @@ webhook_events = Table(
     Column("attempts", Integer, nullable=False),
     Column("available_at", BigInteger),
     Column("error", Words),
+    Column("subject", Words),
     UniqueConstraint("source", "event_id"),
     CheckConstraint("status IN ('applied', 'ignored', 'stale', 'waiting', 'failed')", name="status"),
     Index(None, "source", "waiting_for", sqlite_where=WAITING, postgresql_where=WAITING),
+    Index(None, "source", "subject", sqlite_where=SUBJECT, postgresql_where=SUBJECT),
     Index("ix_webhook_events_failed", "available_at", sqlite_where=FAILED, postgresql_where=FAILED),
 )
 

@@ -23,11 +23,15 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler may know of the installation. `sinks`: the platforms that are switched on."""
+    """What a handler may know of the installation. `sinks`: the platforms that are switched on.
+
+    `forget`: what each feature does when a person is deleted or erased, before their row goes.
+    """
 
     workspace_id: int = 1
     admin_emails: frozenset[str] = frozenset()
     sinks: frozenset[str] = frozenset()
+    forget: tuple["Forget", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,12 @@ def ignored(note: str) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event, parsed. `payload` is what its handler takes."""
+    """One event, parsed. `payload` is what its handler takes; `subject`: the external id of whom it is about."""
 
     event_id: str
     type: str
     payload: Any
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Reply:
     body: Mapping[str, Any]
 
 
+Forget = Callable[[Connection, int, int], None]  # tx, user_id, now
 Handler = Callable[[Connection, Any, Context, int], Outcome]
 
 

@@ -13,6 +13,7 @@ from db.database import transaction
 
 HERE = Path(__file__).parent
 FIRST = "base"
+MOVED = "moved:"  # what `rollcall promote` leaves behind, and the revision it was at
 # Whoever waits here finds the work done. (SQLite's transaction already excludes everybody else.)
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('rollcall migrate'))")
 
@@ -29,6 +30,18 @@ def current(tx: Connection) -> str | None:
     if not inspect(tx).has_table("alembic_version"):
         return None
     return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def complaint(revision: str | None) -> str | None:
+    """Why a database at this revision cannot be served by this version, and what to do; None if it can."""
+    needed = head()
+    if revision == needed:
+        return None
+    if revision is not None and revision.startswith(MOVED):
+        return "this database was moved to PostgreSQL by `rollcall promote`: set DATABASE_URL to that one"
+    if revision is not None and revision > needed:
+        return f"the database is at {revision}, this Rollcall knows up to {needed}: install the newer one"
+    return f"the database is at {revision or FIRST}, not at {needed}: run `rollcall migrate`"
 
 
 def upgrade(url: str, revision: str = "head") -> None:

@@ -82,8 +82,8 @@ class Service:
 
 async def begin_on(database: Database, settings: Settings, context: Context) -> None:
     """What every process does before its work, however many there are. Raises NotMigrated."""
-    if await database.read(migrations.current) != migrations.head():
-        raise NotMigrated("the database is not migrated: run `rollcall migrate`")
+    if why := migrations.complaint(await database.read(migrations.current)):
+        raise NotMigrated(why)
     await database.write(begin, context, platforms.jobs(settings, context), now_ms())
 
 

@@ -50,7 +50,13 @@ class Health:
             return 503, {"status": "unavailable", "reason": "the writer is stuck"}
         try:
             # Before anything else: what is looked at may not be there yet.
-            if await self.database.read(migrations.current) != self.head:
+            revision = await self.database.read(migrations.current)
+            if revision is not None and revision.startswith(migrations.MOVED):
+                return 503, {
+                    "status": "unavailable",
+                    "reason": "the database was moved: set DATABASE_URL anew",
+                }
+            if revision != self.head:
                 return 503, {"status": "unavailable", "reason": "migrations are behind: run `rollcall migrate`"}
             await self.database.write(probe, now_ms())
             found = await self.database.read(look, now_ms())

@@ -117,7 +117,7 @@ class Intake:
 
 def accept(tx: Connection, source: Source, message: Message, body: bytes, context: Context, now: int) -> str:
     """The whole of one event, in one transaction. Raises HandlerFailed."""
-    if not inbox.add(tx, source.name, message.event_id, message.type, body, now):
+    if not inbox.add(tx, source.name, message.event_id, message.type, body, now, message.subject):
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
     if outcome.status != "applied":
@@ -132,7 +132,7 @@ def accept_again(
     if isinstance(message, Reply) or inbox.status_of(tx, event.id) != "failed":
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
-    inbox.retype(tx, event.id, message.type)
+    inbox.retype(tx, event.id, message.type, message.subject)
     become(tx, source, event.event_id, outcome)
     return outcome.status
 
@@ -146,7 +146,7 @@ def fail_again(tx: Connection, event: inbox.Stored, error: str, context: Context
 def keep_failed(
     tx: Connection, source: str, message: Message, body: bytes, error: str, context: Context, now: int
 ) -> str:
-    if not inbox.add(tx, source, message.event_id, message.type, body, now):
+    if not inbox.add(tx, source, message.event_id, message.type, body, now, message.subject):
         return "duplicate"
     event = inbox.find(tx, source, message.event_id)
     assert event is not None

@@ -1,15 +1,19 @@
 """The list of platforms: what the settings switch on. A new platform is one folder in handlers/ and its lines here."""
 
 import math
+from pathlib import Path
 
-from db.database import Database
+from db.database import Database, database_file
+from db.sqlite import SqliteFile
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
-from handlers.registry import Context, Sink, Source
+from handlers.registry import Context, Forget, Sink, Source
+from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
 from handlers.slack.sink import SlackSink
+from service.backups import BACKUP, Backup
 from service.clock import now_ms
 from service.limiter import Limiter
 from service.settings import Settings, plain
@@ -18,8 +22,12 @@ SPACING_MS = 1_010  # a second and 1 %: what was sent evenly does not arrive so,
 SLACK_INTERVAL_MS = 1_000  # chat.postMessage: about one a second and channel
 
 
+# What each feature does when a person is deleted or erased, before their row goes: forget(tx, user_id, now).
+FORGET: tuple[Forget, ...] = ()
+
+
 def context(settings: Settings) -> Context:
-    return Context(admin_emails=settings.admin_emails, sinks=settings.sinks)
+    return Context(admin_emails=settings.admin_emails, sinks=settings.sinks, forget=FORGET)
 
 
 def sources(settings: Settings) -> dict[str, Source]:
@@ -49,7 +57,15 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
     """What this installation does at a time, rather than because something came in."""
-    return ()
+    keep = Keep(settings.keep_event_bodies_days, settings.keep_sync_logs_days, settings.keep_settled_marks_days)
+    found = [Job(PURGE, Purge(keep).run)]
+    file = database_file(settings.database_url)
+    if settings.backup_dir and file is not None:  # PostgreSQL: `rollcall backup` from cron, or its own tools
+        backup = Backup(
+            SqliteFile(file), Path(settings.backup_dir), settings.backup_every_minutes, settings.backup_keep_days
+        )
+        found.append(Job(BACKUP, backup.run))
+    return tuple(found)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

@@ -16,6 +16,7 @@ from handlers.addresses import address
 from handlers.clerk.signature import WrongSecret, key_of
 
 EMBEDDED, WORKER = "embedded", "worker"  # who delivers marks: `rollcall serve` itself, or `rollcall worker`
+LEAST_DAYS_OF_MARKS = 7
 
 
 class SettingsError(Exception):
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
     log_format: str = "auto"
     relay: str = EMBEDDED
 
+    keep_event_bodies_days: int = Field(30, ge=0, le=36_500)
+    keep_sync_logs_days: int = Field(90, ge=0, le=36_500)
+    keep_settled_marks_days: int = Field(90, ge=0, le=36_500)
+    backup_dir: str | None = None
+    backup_every_minutes: int = Field(30, ge=1, le=10_080)
+    backup_keep_days: int = Field(7, ge=1, le=3_650)
+
     clerk_webhook_signing_secret: Secrets = ()
     clerk_secret_key: SecretStr | None = None
     clerk_base_url: str = "https://api.clerk.com/v1"
@@ -77,6 +85,13 @@ class Settings(BaseSettings):
         except WrongDatabase as error:
             raise ValueError(str(error)) from None
         return url
+
+    @field_validator("keep_settled_marks_days")
+    @classmethod
+    def _outlives_its_occasion(cls, days: int) -> int:
+        if 0 < days < LEAST_DAYS_OF_MARKS:
+            raise ValueError(f"must be 0 (for ever) or at least {LEAST_DAYS_OF_MARKS}: its key keeps an alert to once")
+        return days
 
     @field_validator("clerk_webhook_signing_secret")
     @classmethod

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 dispatch = Dispatch()
 
 PATH = "/webhooks/clerk"
+LONGEST_ID = 256
 
 
 def source(secrets: tuple[str, ...]) -> Source:
@@ -39,7 +40,19 @@ def parse(body: bytes, event_id: str | None) -> Message:
         data = model.model_validate(envelope.data) if model else None
     except ValidationError as error:
         raise complaint(error) from None
-    return Message(event_id, envelope.type, Event(envelope, data, body))
+    return Message(event_id, envelope.type, Event(envelope, data, body), _subject(envelope, data))
+
+
+def _subject(envelope: Envelope, data: Any) -> str | None:
+    """Whom the event is about, so that its body can be found when they are to be forgotten."""
+    if isinstance(data, Session):
+        return data.user_id
+    if isinstance(data, User | Deleted):
+        return data.id
+    # A kind nobody handles: its body is kept all the same.
+    said = envelope.data
+    named = [found for key in ("user_id", "id") if isinstance(found := said.get(key), str)]
+    return next((found for found in named if found.startswith("user_") and len(found) <= LONGEST_ID), None)
 
 
 def _event_id(headers: Mapping[str, str]) -> str | None:

@@ -17,6 +17,7 @@ from db import identities, locks, outbox, people, user_data
 from db.identities import Identity, trace
 from handlers.people import values
 from handlers.people.deriving import DERIVED_KEYS, Derived, derive, shown
+from handlers.people.forgetting import forget_deleted
 from handlers.people.linking import CLERK, CONFIRMATION, ROSTER, SLACK, Group, Ref, resolve
 from handlers.registry import Context
 
@@ -55,6 +56,8 @@ def record(tx: Connection, said: Identity, context: Context, now: int) -> Record
         return Recorded.STALE
     if said.deleted_at is not None:
         said = _tombstone(said, old)
+        page = (DIRECTORY, person_key(old.user_id)) if old and old.user_id else None
+        forget_deleted(tx, said.ref, old, page, context, now)
     elif old:
         said = _with_confirmation(said, old.data)
     if old:

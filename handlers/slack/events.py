@@ -24,6 +24,7 @@ dispatch = Dispatch()
 
 PATH = "/slack/events"
 SLACKBOT = "USLACKBOT"
+LONGEST_ID = 64
 TYPE = TypeAdapter(str)
 
 
@@ -47,7 +48,17 @@ def parse(body: bytes, event_id: str | None) -> Message | Reply:
         data = model.model_validate(said) if model else None
     except ValidationError as error:
         raise complaint(error) from None
-    return Message(envelope.event_id or event_id or key_of(body), type_, Event(envelope, data, body))
+    id_ = envelope.event_id or event_id or key_of(body)
+    return Message(id_, type_, Event(envelope, data, body), _subject(said, data))
+
+
+def _subject(said: Mapping[str, Any], data: Any) -> str | None:
+    """Whom the event is about, so that its body can be found when they are to be forgotten."""
+    if isinstance(data, UserEvent):
+        return data.user.id
+    named = said.get("user")  # a kind nobody handles: an id, or a whole user
+    found = named.get("id") if isinstance(named, dict) else named
+    return found if isinstance(found, str) and 0 < len(found) <= LONGEST_ID else None
 
 
 def _event_id(_headers: Mapping[str, str]) -> str | None:

@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy import text
 
 revision = "005"
-down_revision = "002"
+down_revision = "004"
 branch_labels = None
 depends_on = None
 

@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 Status = Literal["due", "leased", "settled", "dead"]
+SinkName = Literal["notion", "slack", "clock"]
 COLUMNS = {
     "id": "id",
     "marked_at": "marked",
@@ -40,7 +41,7 @@ ATTEMPTS = {
 @app.command("list")
 def list_(
     status: Annotated[Status | None, typer.Option(help="Only marks in this state.")] = None,
-    sink: Annotated[str | None, typer.Option(help="Only marks for this platform: notion or slack.")] = None,
+    sink: Annotated[SinkName | None, typer.Option(help="Only marks for this platform, or the clock's jobs.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:

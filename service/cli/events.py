@@ -20,6 +20,8 @@ from service.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="Webhooks that came in: list them, look at one, run failed ones again.")
 
 Status = Literal["applied", "ignored", "stale", "waiting", "failed"]
+Sender = Literal["clerk", "slack"]
+EMPTIED = "emptied: it was older than KEEP_EVENT_BODIES_DAYS, or the person it was about is gone"
 COLUMNS = {
     "id": "id",
     "received_at": "received",
@@ -34,7 +36,7 @@ COLUMNS = {
 @app.command("list")
 def list_(
     status: Annotated[Status | None, typer.Option(help="Only events that ended so.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only events from this platform: clerk or slack.")] = None,
+    source: Annotated[Sender | None, typer.Option(help="Only events from this platform.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -58,14 +60,14 @@ def show(
     if row is None:
         raise Problem(f"there is no event {event}")
     raw: bytes = row["body"]
-    record = {**legible(row), "body": f"{len(raw):,} bytes"}
+    record = {**legible(row), "body": f"{len(raw):,} bytes" if raw else EMPTIED}
     if as_json:
         print_json({**record, "body": _parsed(raw) if body else None, "body_bytes": len(raw)})
         return
     print_record(record)
     if body:
         heading("body")
-        say(_pretty(raw))
+        say(_pretty(raw) if raw else EMPTIED)
     if row["status"] == "failed":
         note(f"Run it again with `rollcall events replay {row['id']}`.")
 
@@ -100,13 +102,18 @@ def replay(
 
 @app.command()
 def dismiss(
-    events: Annotated[list[str], typer.Argument(metavar="ID", help="Row ids, or the senders' event ids.")],
+    events: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Row ids, or the senders' event ids.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every failed event.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Stop minding failed events: they are kept, as ignored. Ends with 1 if one of them is not failed."""
+    if bool(events) == every:
+        raise Misuse("name events to dismiss, or --all for every failed one")
 
     def dismiss_all(tx: Connection) -> dict[str, bool]:
-        found = {name: inbox.detail(tx, name) for name in events}
+        found = {name: inbox.detail(tx, name) for name in (all_failed(tx) if every else events or ())}
         return {name: bool(row and inbox.dismiss(tx, row["id"])) for name, row in found.items()}
 
     done = session.write(dismiss_all)
@@ -115,6 +122,8 @@ def dismiss(
     else:
         for name, dismissed in done.items():
             say(f"{name}: {'dismissed' if dismissed else 'no such failed event'}")
+        if not done:
+            say("no event is failed")
     if not all(done.values()):
         raise typer.Exit(Code.PROBLEM)
 

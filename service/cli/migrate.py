@@ -30,6 +30,8 @@ def migrate(
     if down:
         session.must_exist(settings)
     before = revision_of(settings)
+    if before is not None and before.startswith(migrations.MOVED):
+        session.must_be_current(before)
     if down and before is not None and not yes:
         target = revision or "one revision back"
         typer.confirm(f"Go from {before} to {target}? What is deleted cannot be brought back.", abort=True, err=True)

@@ -1,6 +1,6 @@
 """`rollcall people`: who is known, by any id the outside world uses, and why they are shown as they are."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from service.cli.exits import Problem
 
 app = typer.Typer(no_args_is_help=True, help="People: list them, or look at one and where each fact comes from.")
 
+Rotation = Literal["AM", "Core", "PM"]
 COLUMNS = {
     "id": "id",
     "name": "name",
@@ -38,7 +39,7 @@ IDENTITY = {
 
 @app.command("list")
 def list_(
-    rotation: Annotated[str | None, typer.Option(help="Only people in this rotation.")] = None,
+    rotation: Annotated[Rotation | None, typer.Option(help="Only people in this rotation.")] = None,
     after: Annotated[int, typer.Option(min=0, help="Only people whose row id is greater.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
     as_json: AsJson = False,

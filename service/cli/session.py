@@ -71,8 +71,5 @@ def must_exist(held: Settings) -> None:
 
 
 def must_be_current(revision: str | None) -> None:
-    head = migrations.head()
-    if revision is not None and revision > head:
-        raise NotMigrated(f"the database is at {revision}, this Rollcall knows up to {head}: install the newer one")
-    if revision != head:
-        raise NotMigrated(f"the database is at {revision or 'base'}, not at {head}: run `rollcall migrate`")
+    if why := migrations.complaint(revision):
+        raise NotMigrated(why)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert
 
-from db import identities, inbox, limits, outbox, people, sync, user_data
+from db import identities, inbox, limits, outbox, people, retention, sync, user_data
 from db.database import transaction
 from db.tables import users
 
@@ -94,6 +94,14 @@ HOT: dict[str, tuple[Look, str]] = {
     "pending marks": (lambda tx: outbox.pending(tx, 1, "notion"), "(workspace_id=? AND sink=?)"),
     "attempts of a key": (lambda tx: sync.attempts_of(tx, "notion", "x"), "ix_sync_logs_sink_key"),
     "what is known of a key": (lambda tx: sync.known(tx, 1, "notion", "x"), "(workspace_id=? AND sink=? AND key=?)"),
+    "old bodies": (lambda tx: retention.old_events(tx, 5, 50, 5), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    "bodies about a person": (
+        lambda tx: retention.events_about(tx, "clerk", "x"),
+        "ix_webhook_events_source_subject (source=? AND subject=?)",
+    ),
+    "old attempts": (lambda tx: retention.drop_logs(tx, 5), "ix_sync_logs_at"),
+    "old marks": (lambda tx: retention.old_marks(tx, 5, 50, 5), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    "what was said of a page": (lambda tx: retention.forget_errors(tx, 1, "notion", "x"), "ix_sync_logs_sink_key"),
     "one gate": (lambda tx: limits.gate(tx, "notion"), "(name=?)"),
     "data of a person": (lambda tx: user_data.load(tx, 1), "(user_id=?)"),
     "rotations of a person": (lambda tx: people.rotations(tx, 1, [1]), "(workspace_id=? AND user_id=?)"),
@@ -108,3 +116,9 @@ def test_a_hot_statement_searches_an_index_and_scans_nothing(crowd: Connection, 
     steps = plans(crowd, look)
     assert not [step for step in steps if "SCAN" in step and step != CHOSEN]
     assert any(index in step for step in steps), steps
+
+
+def test_bodies_about_the_deleted_are_found_from_their_tombstones(crowd: Connection) -> None:
+    steps = plans(crowd, retention.events_about_the_gone)
+    assert "ix_identities_deleted" in steps[0]
+    assert "SEARCH webhook_events USING INDEX ix_webhook_events_source_subject (source=? AND subject=?)" in steps

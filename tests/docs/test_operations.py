@@ -58,9 +58,14 @@ WRONG = {
     "SLACK_BOT_TOKEN": ("xoxp-1",),
     "SLACK_BASE_URL": ("slack",),
     "NOTION_BASE_URL": ("notion",),
+    "KEEP_EVENT_BODIES_DAYS": ("-1", "40000", "month"),
+    "KEEP_SYNC_LOGS_DAYS": ("-1", "40000", "month"),
+    "KEEP_SETTLED_MARKS_DAYS": ("-1", "6", "40000", "month"),
+    "BACKUP_EVERY_MINUTES": ("0", "20000", "hour"),
+    "BACKUP_KEEP_DAYS": ("0", "4000", "week"),
     "NOTION_REQUESTS_PER_SECOND": ("-1", "2000", "fast"),
 }
-ANYTHING_GOES = {"HOST", "SLACK_ALERT_CHANNEL", "NOTION_API_TOKEN", "NOTION_PEOPLE_DATA_SOURCE_ID"}
+ANYTHING_GOES = {"HOST", "BACKUP_DIR", "SLACK_ALERT_CHANNEL", "NOTION_API_TOKEN", "NOTION_PEOPLE_DATA_SOURCE_ID"}
 
 
 def default_of(name: str) -> str:

@@ -19,6 +19,7 @@ from db.tables import metadata
 VERSIONS = sorted(migrations.HERE.glob("versions/[0-9]*.py"))
 ON_POSTGRESQL_ALONE = {"005": "the job queue's tables: nobody uses that on SQLite"}
 REVISIONS = [file.name[:3] for file in VERSIONS]
+LINE_ENDS = re.compile(r"\n|, (?=\w+ [A-Z]+)")  # a column that was added later stands in the line of the one before
 FILE_NAME = re.compile(r"\d{3}_[a-z_]+\.py")
 NEXT = '''"""A migration of this test."""
 import sqlalchemy as sa
@@ -69,7 +70,7 @@ def schema(tx: Connection) -> Schema:
     """Every object by name; a table as the set of its lines, for their order means nothing to SQLite's checks."""
     found = tx.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"))
     return {
-        name: sorted(line.strip().rstrip(",") for line in sql.splitlines() if line.strip())
+        name: sorted(line.strip().rstrip(",") for line in LINE_ENDS.split(sql) if line.strip())
         for name, sql in found
         if name != "alembic_version"
     }
@@ -288,3 +289,27 @@ def test_revisions_are_numbered_without_a_gap_each_after_the_last() -> None:
         assert f'revision = "{revision}"' in source
         assert f"down_revision = {before}" in source
         before = f'"{revision}"'
+
+
+# --- what single migrations do to rows that are there ---
+
+
+def test_events_that_were_here_before_004_get_the_subject_intake_would_have_written(url: str) -> None:
+    migrations.upgrade(url, "002")
+    bodies = {
+        "user": ("clerk", '{"type": "user.updated", "data": {"id": "user_ada"}}'),
+        "session": ("clerk", '{"type": "session.ended", "data": {"id": "sess_1", "user_id": "user_bob"}}'),
+        "organisation": ("clerk", '{"type": "organization.created", "data": {"id": "org_1"}}'),
+        "slack": ("slack", '{"type": "event_callback", "event": {"type": "user_change", "user": {"id": "U1"}}}'),
+        "mention": ("slack", '{"type": "event_callback", "event": {"type": "other", "user": "U2"}}'),
+        "revoked": ("slack", '{"type": "event_callback", "event": {"type": "tokens_revoked"}}'),
+        "malformed": ("clerk", '{"data"'),
+        "odd": ("clerk", '{"data": [1]}'),
+    }
+    into = "INSERT INTO webhook_events (source, event_id, type, status, received_at, body, attempts) VALUES"
+    values = [f"('{source}', '{name}', 't', 'applied', 0, '{body}', 0)" for name, (source, body) in bodies.items()]
+    fill(url, f"{into} {', '.join(values)}")
+    migrations.upgrade(url)
+    found = at(url, lambda tx: dict(tx.exec_driver_sql("SELECT event_id, subject FROM webhook_events").all()))
+    named = {"user": "user_ada", "session": "user_bob", "slack": "U1", "mention": "U2"}
+    assert found == {**dict.fromkeys(bodies), **named}

@@ -44,6 +44,11 @@ WRONG = [
     ("NOTION_BASE_URL", "http://[", "such as https://api.example.com"),
     ("NOTION_BASE_URL", "http://localhost:port", "such as https://api.example.com"),
     ("RELAY", "both", "must be embedded (`rollcall serve` delivers) or worker"),
+    ("KEEP_EVENT_BODIES_DAYS", "-1", "greater than or equal to 0"),
+    ("KEEP_SYNC_LOGS_DAYS", "a week", "a valid integer"),
+    ("KEEP_SETTLED_MARKS_DAYS", "6", "0 (for ever) or at least 7"),
+    ("BACKUP_EVERY_MINUTES", "0", "greater than or equal to 1"),
+    ("BACKUP_KEEP_DAYS", "0", "greater than or equal to 1"),
     ("NOTION_REQUESTS_PER_SECOND", "three", "a valid number"),
     ("NOTION_REQUESTS_PER_SECOND", "-1", "greater than or equal to 0"),
     ("NOTION_REQUESTS_PER_SECOND", "nan", "equal to"),
@@ -71,7 +76,7 @@ def test_a_wrong_value_is_refused_by_name_with_the_fix_and_without_the_value(
 
 
 def test_every_field_is_either_tried_with_a_wrong_value_or_takes_any_text() -> None:
-    free = {"HOST", "SLACK_ALERT_CHANNEL", "NOTION_API_TOKEN", "NOTION_PEOPLE_DATA_SOURCE_ID"}
+    free = {"HOST", "BACKUP_DIR", "SLACK_ALERT_CHANNEL", "NOTION_API_TOKEN", "NOTION_PEOPLE_DATA_SOURCE_ID"}
     assert {name.upper() for name in Settings.model_fields} == {name for name, _, _ in WRONG} | free
 
 

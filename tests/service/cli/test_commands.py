@@ -147,3 +147,20 @@ def test_the_process_ends_with_the_same_codes(process: Process) -> None:
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (2, "")
     assert err.startswith("error: DATABASE_URL ")
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (("events", "list", "--source"), "'clerk', 'slack'"),
+        (("actions", "list", "--sink"), "'notion', 'slack', 'clock'"),
+        (("actions", "list", "--status"), "'due', 'leased', 'settled', 'dead'"),
+        (("people", "list", "--rotation"), "'AM', 'Core', 'PM'"),
+    ],
+)
+def test_a_filter_refuses_what_it_does_not_know_and_names_what_it_knows(
+    rollcall: Rollcall, words: tuple[str, ...], known: str
+) -> None:
+    ended = rollcall(*words, "nonsense")
+    assert ended.exit_code == 2
+    assert known in " ".join(ended.stderr.replace("│", " ").split())

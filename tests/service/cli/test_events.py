@@ -43,7 +43,10 @@ def test_the_list_can_be_narrowed(rollcall: Rollcall, put: Put) -> None:
     put("msg_b", error="broken")
     assert [row["event_id"] for row in said(rollcall("events", "list", "--status", "failed", "--json"))] == ["msg_b"]
     assert said(rollcall("events", "list", "--source", "slack", "--json")) == []
-    assert rollcall("events", "list", "--status", "odd").exit_code == 2
+    for option in ("--status", "--source"):
+        refused = rollcall("events", "list", option, "odd")
+        assert refused.exit_code == 2
+        assert "'failed'" in refused.stderr or "'slack'" in refused.stderr
 
 
 def test_the_table_shows_an_error_whole(rollcall: Rollcall, put: Put) -> None:
@@ -137,3 +140,16 @@ def test_a_dismissed_event_is_kept_but_minded_no_more(rollcall: Rollcall, put: P
     assert said(rollcall("events", "list", "--status", "failed", "--json")) == []
     assert rollcall("events", "dismiss", str(fine), "nobody").exit_code == 1
     assert said(rollcall("events", "show", "msg_b", "--json"))["status"] == "applied"
+
+
+def test_all_failed_events_can_be_dismissed_at_once(rollcall: Rollcall, put: Put) -> None:
+    failed = [put("msg_a", error="broken"), put("msg_b", error="broken")]
+    put("msg_c")
+    assert said(rollcall("events", "dismiss", "--all", "--json")) == {str(id_): True for id_ in failed}
+    assert said(rollcall("events", "list", "--status", "failed", "--json")) == []
+    assert "no event is failed" in rollcall("events", "dismiss", "--all").stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["msg_a", "--all"]])
+def test_dismiss_wants_events_or_all(rollcall: Rollcall, arguments: list[str]) -> None:
+    assert rollcall("events", "dismiss", *arguments).exit_code == 2

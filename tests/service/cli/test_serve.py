@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import migrations
 from tests.service.cli.conftest import Process
 from tests.service.web import CLERK_SECRET, fixture, sign, to_body
 
@@ -75,7 +76,8 @@ def test_a_database_that_is_behind_is_one_line_and_3(process: Process, folder: P
     child = process("serve", "--port", "0", DATABASE_URL="sqlite:///empty.db")
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (3, "")
-    assert err.splitlines() == ["error: the database is not migrated: run `rollcall migrate`"]
+    told = f"error: the database is at base, not at {migrations.head()}: run `rollcall migrate`"
+    assert err.splitlines() == [told]
 
 
 def test_a_port_that_is_taken_is_one_line_and_2(process: Process) -> None:
