@@ -1,0 +1,192 @@
+"""What the on-call planner is told and what it answers: plain frozen values that know no database, clock or platform."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, time
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+DAY_SECONDS = 86_400
+HOUR_SECONDS = 3_600
+
+
+class Slot(NamedTuple):
+    """One rotation on one day: what exactly one person serves."""
+
+    date: date
+    rotation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A daily stretch of local time, served by members of `pools`. An `end` not after `start` is tomorrow's."""
+
+    name: str
+    start: time
+    end: time
+    pools: frozenset[str]
+
+    @property
+    def seconds(self) -> int:
+        return (_seconds(self.end) - _seconds(self.start)) % DAY_SECONDS or DAY_SECONDS
+
+
+# S2.1. Who is in the roster for Core alone may serve Core alone.
+DEFAULT_ROTATIONS = (
+    Rotation("AM", time(9), time(12), frozenset({"AM"})),
+    Rotation("Core", time(12), time(18), frozenset({"AM", "PM", "Core"})),
+    Rotation("PM", time(18), time(21), frozenset({"PM"})),
+)
+
+
+class BlockLength(StrEnum):
+    """How long a turn is: the working days of an ISO week, or one day."""
+
+    WEEK = "week"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A workspace's rules. `working_days`: 0 is Monday. `freeze_days`: what begins before today plus these stays."""
+
+    rotations: tuple[Rotation, ...] = DEFAULT_ROTATIONS
+    working_days: frozenset[int] = frozenset(range(5))
+    block: BlockLength = BlockLength.WEEK
+    freeze_days: int = 14
+
+
+DEFAULT_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who is, was or will be on call. Both ends of the active time are inclusive; None: without end.
+
+    Leavers stay among the members as long as the history names them: what others were entitled to depends on it.
+    """
+
+    id: int
+    name: str
+    pools: frozenset[str]
+    active_from: date | None = None
+    active_until: date | None = None
+
+    def active(self, day: date) -> bool:
+        return (self.active_from or day) <= day <= (self.active_until or day)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOff:
+    """`person` cannot serve from `first` to `last`, both inclusive."""
+
+    person: int
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Who was planned for a slot (None: nobody could), and who serves instead, if somebody does."""
+
+    slot: Slot
+    person: int | None
+    override: int | None = None
+    pinned: bool = False
+
+    @property
+    def server(self) -> int | None:
+        """Who is on call in the end: the hours are theirs."""
+        return self.person if self.override is None else self.override
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The slots that belong to one turn: a working week's, or a day's. `first` is its Monday, or the day."""
+
+    first: date
+    days: tuple[date, ...]  # working days that are no holidays
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who could have served. `difference`: hours served less hours entitled to, before this block.
+
+    `costs`: what choosing them would have meant, the soft rules in their order, as words and numbers to show.
+    """
+
+    person: int
+    name: str
+    difference: float
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Somebody who could not serve, and why: "on leave 2026-12-24..2026-12-31", "not in the pool AM"."""
+
+    person: int
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a slot went to `chosen` (None: to nobody). Every member is either among `candidates` or among `excluded`."""
+
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Exclusion, ...]
+    chosen: int | None
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What is stored beside the shift, and shown by `/oncall why`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Reason":
+        return cls(
+            tuple(Candidate(**candidate) for candidate in stored["candidates"]),
+            tuple(Exclusion(**exclusion) for exclusion in stored["excluded"]),
+            stored["chosen"],
+            stored["why"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A slot that somebody else serves than was planned before. `frozen`: it lies inside the freeze window."""
+
+    slot: Slot
+    before: int | None
+    after: int | None
+    why: str
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A slot left as people decided (a pin, an override) although it cannot work; an administrator must look."""
+
+    slot: Slot
+    person: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every slot from today to the horizon, in order, and how it came about.
+
+    `reasons`: of the slots decided in this run; a kept slot keeps the reason stored with it.
+    `unfilled`: slots nobody can serve; their shifts have no person.
+    """
+
+    assignments: tuple[Shift, ...]
+    reasons: Mapping[Slot, Reason]
+    moved: tuple[Move, ...]
+    unfilled: tuple[Slot, ...]
+    conflicts: tuple[Conflict, ...] = ()
+
+
+def _seconds(clock: time) -> int:
+    return clock.hour * HOUR_SECONDS + clock.minute * 60 + clock.second
