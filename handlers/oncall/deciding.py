@@ -1,0 +1,282 @@
+"""What becomes of a request: the situation after it, or a Refusal. Pure: nothing is read or written here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from db.oncall_holidays import OWN, WORKED, Holiday
+from db.oncall_members import Absence
+from db.oncall_swaps import Swap
+from handlers.oncall import settings
+from handlers.oncall.consequence import Consequence, compare
+from handlers.oncall.model import Slot
+from handlers.oncall.refusal import Refusal
+from handlers.oncall.replanning import replanned
+from handlers.oncall.requests import (
+    AddTimeOff,
+    AnswerSwap,
+    AskSwap,
+    ChangeSettings,
+    LiftOverride,
+    Override,
+    RemoveTimeOff,
+    Replan,
+    Request,
+    SetHoliday,
+    UnsetHoliday,
+)
+from handlers.oncall.situation import ONE_DAY, Situation
+from handlers.oncall.slots import changeable, swapped, with_server
+
+NEW = 0  # the id of a row that is not there yet
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`after` is what `store` makes so. `asked`, `answered`: of a swap; `conflicts`: what an administrator must see."""
+
+    request: Request
+    before: Situation
+    after: Situation
+    consequence: Consequence
+    conflicts: tuple[str, ...] = ()
+    asked: Swap | None = None
+    answered: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a request does to a situation. `shown`: what the consequence shows, where that is not yet `after`."""
+
+    after: Situation
+    sentence: str
+    other: str
+    why: dict[Slot, str] = field(default_factory=dict)
+    shown: Situation | None = None
+    conflicts: tuple[str, ...] = ()
+    asked: Swap | None = None
+    answered: tuple[int, str] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def decide(s: Situation, request: Request) -> Decision:
+    """Raises Refusal with a sentence for whoever asked."""
+    if request.by is not None and request.by not in s.people:
+        raise Refusal("You are not in this workspace: ask an administrator to put you on the roster first.")
+    change = DECIDERS[type(request)](s, request)
+    consequence = compare(s, change.shown or change.after, change.sentence, change.why, change.other)
+    consequence = replace(consequence, warnings=change.warnings)
+    return Decision(request, s, change.after, consequence, change.conflicts, change.asked, change.answered)
+
+
+def _plan(s: Situation, request: Replan) -> Change:
+    if not request.anyway:
+        _enough_people(s)
+    return _replanned(s, "Plan the schedule anew", "planned")
+
+
+def _enough_people(s: Situation) -> None:
+    active = [person for person in s.people.values() if person.status == "active"]
+    pools = {pool for person in active for pool in person.rotations}
+    for rotation in s.rules.rotations:
+        if not rotation.pools & pools:
+            raise Refusal(
+                f"Nobody is in rotation {rotation.name}: put people in with `rollcall import roster FILE`,"
+                " or leave its slots empty with --anyway."
+            )
+    if len(active) < len(s.rules.rotations):
+        raise Refusal(
+            f"There are {len(active)} people for {len(s.rules.rotations)} rotations: somebody would serve two on a day."
+            " Add people with `rollcall import roster FILE`, or plan it all the same with --anyway."
+        )
+
+
+def _replanned(wanted: Situation, sentence: str, other: str) -> Change:
+    found = replanned(wanted)
+    return Change(found.after, sentence, other, found.why, conflicts=found.conflicts)
+
+
+def _override(s: Situation, request: Override) -> Change:
+    slot = Slot(request.date, request.rotation)
+    duty = changeable(s, slot)
+    name = _server(s, request.person, slot)
+    if duty.final_id == request.person:
+        raise Refusal(f"{name} is on call for {slot.rotation} on {slot.date} already.")
+    reason = request.reason.strip() or "no reason given"
+    after = s.with_duties({slot: with_server(s, duty, request.person, reason, request.by)})
+    sentence = f"{name} serves {slot.rotation} on {slot.date} instead of {duty.final_name or 'nobody'}"
+    return Change(after, sentence, reason, warnings=_twice(s, request.person, slot))
+
+
+def _server(s: Situation, person: int, slot: Slot) -> str:
+    """The name of somebody who may serve a slot, or a Refusal."""
+    if person not in s.people:
+        raise Refusal(
+            "They are not in this workspace, so they cannot be on call here: put them on the roster first"
+            " (`rollcall import roster FILE`)."
+        )
+    who = s.people[person]
+    if who.status != "active":
+        raise Refusal(f"{who.name} is {who.status}, so they cannot be on call: name somebody else.")
+    absence = s.away(person, slot.date)
+    if absence:
+        raise Refusal(
+            f"{who.name} is away {absence.first}..{absence.last}: name somebody else, or remove that time off first."
+        )
+    return who.name
+
+
+def _twice(s: Situation, person: int, slot: Slot) -> tuple[str, ...]:
+    also = [other.rotation for other, duty in s.duties.items() if other.date == slot.date and duty.final_id == person]
+    also = [rotation for rotation in also if rotation != slot.rotation]
+    return (f"{s.name(person)} serves {' and '.join(also)} on that day too.",) if also else ()
+
+
+def _lift(s: Situation, request: LiftOverride) -> Change:
+    slot = Slot(request.date, request.rotation)
+    duty = changeable(s, slot)
+    if duty.override is None:
+        raise Refusal(
+            f"{slot.rotation} on {slot.date} has no override: {duty.final_name or 'nobody'} serves as planned."
+        )
+    original = duty.planned.user_id
+    if original is None or not s.able(original, slot.date):
+        raise Refusal(
+            f"{duty.planned.name or 'Nobody'} cannot serve {slot.rotation} on {slot.date} after all:"
+            " override it with somebody else instead."
+        )
+    after = s.with_duties({slot: replace(duty, override=None)})
+    sentence = f"{s.name(original)} serves {slot.rotation} on {slot.date} as planned, no more {duty.override.name}"
+    return Change(after, sentence, "the override was cancelled", warnings=_twice(s, original, slot))
+
+
+def _ask_swap(s: Situation, request: AskSwap) -> Change:
+    slot = Slot(request.date, request.rotation)
+    duty = changeable(s, slot)
+    by = request.by if request.by is not None else duty.final_id
+    if by is None or duty.final_id != by:
+        raise Refusal(
+            f"{slot.rotation} on {slot.date} is not yours but {duty.final_name or 'nobody'}'s: swap one of yours."
+        )
+    if request.other == by:
+        raise Refusal("You cannot swap with yourself: name somebody else.")
+    if any(Slot(open_.date, open_.rotation) == slot for open_ in s.swaps):
+        raise Refusal(f"A swap of {slot.rotation} on {slot.date} is asked for already: cancel that one first.")
+    asked = Swap(
+        NEW,
+        slot.date,
+        slot.rotation,
+        by,
+        request.other_date,
+        request.other_rotation,
+        request.other,
+        request.reason.strip(),
+        "requested",
+        s.now,
+    )
+    shown = swapped(s, asked, _server)
+    sentence = f"{s.name(by)} asks {s.name(request.other)} to take {slot.rotation} on {slot.date}"
+    if asked.other_date:
+        sentence += f" for {asked.other_rotation} on {asked.other_date}"
+    after = replace(s, swaps=(*s.swaps, asked))
+    return Change(after, sentence, "if they accept", shown=shown, asked=asked)
+
+
+def _answer_swap(s: Situation, request: AnswerSwap) -> Change:
+    swap = next((one for one in s.swaps if one.id == request.swap), None)
+    if swap is None:
+        raise Refusal(f"Swap {request.swap} is not open (any more): see the open ones with `/oncall me`.")
+    who = swap.user_id if request.answer == "cancel" else swap.other_id
+    if request.by is not None and request.by != who:
+        raise Refusal(f"Only {s.name(who)} can {request.answer} this swap.")
+    left = replace(s, swaps=tuple(one for one in s.swaps if one.id != swap.id))
+    what = f"{swap.rotation} on {swap.date}"
+    done = {"accept": "accepted", "decline": "declined", "cancel": "cancelled"}[request.answer]
+    after = swapped(left, swap, _server) if request.answer == "accept" else left
+    sentence = f"The swap of {what} between {s.name(swap.user_id)} and {s.name(swap.other_id)} is {done}"
+    return Change(after, sentence, "swapped", answered=(swap.id, done))
+
+
+def _time_off(s: Situation, request: AddTimeOff) -> Change:
+    if request.person not in s.people:
+        raise Refusal("They are not in this workspace: put them on the roster first (`rollcall import roster FILE`).")
+    name = s.people[request.person].name
+    if request.last < request.first:
+        raise Refusal(f"{request.first}..{request.last} ends before it begins: write {request.last}..{request.first}.")
+    if request.last < s.today:
+        raise Refusal(f"{request.first}..{request.last} is past: time off can be added from {s.today} on.")
+    mine = (one for one in s.absences if one.user_id == request.person)
+    overlap = next((one for one in mine if one.first <= request.last and request.first <= one.last), None)
+    if overlap:
+        raise Refusal(
+            f"{name} is away {overlap.first}..{overlap.last} already: name only the days beside it,"
+            " or remove that time off first."
+        )
+    absence = Absence(NEW, request.person, request.first, request.last, request.reason.strip())
+    wanted = replace(s, absences=(*s.absences, absence))
+    change = _replanned(wanted, f"{name} is away {request.first}..{request.last}", "planned anew")
+    if not request.anyway:
+        _still_served(s, change.after, f"{name} is away then")
+    return change
+
+
+def _still_served(before: Situation, after: Situation, because: str) -> None:
+    """Nobody leaves a slot empty without saying so."""
+    for slot, duty in after.duties.items():
+        held = before.duties.get(slot)
+        if held and held.final_id is not None and duty.final_id is None:
+            raise Refusal(
+                f"Nobody could take {slot.rotation} on {slot.date} if {because}:"
+                f" find somebody and override it first, or leave it unfilled with --anyway."
+            )
+
+
+def _back(s: Situation, request: RemoveTimeOff) -> Change:
+    absence = next((one for one in s.absences if one.id == request.absence), None)
+    if absence is None:
+        raise Refusal(f"There is no time off {request.absence}: see `rollcall oncall off --list`.")
+    if absence.last < s.today:
+        raise Refusal(f"{absence.first}..{absence.last} is past: what was served then is history.")
+    # Days that are past stay: what was earned then does not change.
+    kept = replace(absence, last=s.today - ONE_DAY) if absence.first < s.today else None
+    left = tuple(kept if one is absence else one for one in s.absences)
+    after = replace(s, absences=tuple(one for one in left if one is not None))
+    return Change(after, f"{s.name(absence.user_id)} is back from {max(absence.first, s.today)}", "back")
+
+
+def _holiday(s: Situation, request: SetHoliday) -> Change:
+    if request.date < s.today:
+        raise Refusal(f"{request.date} is past: holidays can be set from {s.today} on.")
+    one = Holiday(request.date, request.name, WORKED if request.worked else OWN)
+    wanted = replace(s, holidays=dict(sorted({**s.holidays, request.date: one}.items())))
+    what = "is worked" if request.worked else f"is a holiday ({request.name})"
+    return _replanned(wanted, f"{request.date} {what}", f"{request.date} {what}")
+
+
+def _no_holiday(s: Situation, request: UnsetHoliday) -> Change:
+    held = s.holidays.get(request.date)
+    if held is None or held.source not in (OWN, WORKED):
+        raise Refusal(f"The workspace said nothing of {request.date}: see `rollcall oncall holidays`.")
+    wanted = replace(s, holidays={day: one for day, one in s.holidays.items() if day != request.date})
+    return _replanned(wanted, f"{request.date} is as the country has it", "planned anew")
+
+
+def _settings(s: Situation, request: ChangeSettings) -> Change:
+    wanted = replace(s, settings=settings.changed(s.settings, request.changes))
+    named = ", ".join(f"{name} {value}" for name, value in request.changes.items())
+    return _replanned(wanted, f"Settings become {named}", "the settings changed")
+
+
+Decider = Callable[[Situation, Any], Change]
+DECIDERS: dict[type[Any], Decider] = {
+    Replan: _plan,
+    Override: _override,
+    LiftOverride: _lift,
+    AskSwap: _ask_swap,
+    AnswerSwap: _answer_swap,
+    AddTimeOff: _time_off,
+    RemoveTimeOff: _back,
+    SetHoliday: _holiday,
+    UnsetHoliday: _no_holiday,
+    ChangeSettings: _settings,
+}

@@ -1,0 +1,97 @@
+"""A situation with its schedule planned anew: what the planner decided, laid over what is there."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from db.oncall import Duty, Planned
+from handlers.oncall.hours import instants
+from handlers.oncall.model import Plan, Rotation, Shift, Slot
+from handlers.oncall.planning import plan
+from handlers.oncall.situation import Situation, remembered, with_country
+
+BEYOND = timedelta(days=7)  # the planner finishes the block the horizon lies in
+
+
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """`why`: of each slot that moved; `conflicts`: sentences about what people decided and what cannot work."""
+
+    after: Situation
+    why: dict[Slot, str]
+    conflicts: tuple[str, ...] = ()
+
+
+def replanned(before: Situation) -> Replanned:
+    """Plan from today to the horizon. Who is no member any more, or away, serves nothing they were asked to."""
+    horizon = before.today + timedelta(days=before.settings.horizon_days)
+    s = with_country(remembered(before), horizon + BEYOND)
+    s, why = _without_impossible_overrides(s)
+    if not s.periods and not s.duties:
+        return Replanned(s, {})
+    found = plan(s.members(), s.shifts(), s.time_off(), set(s.free_days()), (), s.today, horizon, s.rules)
+    why |= {move.slot: move.why for move in found.moved}
+    conflicts = tuple(
+        f"{one.slot.date} {one.slot.rotation}: {s.name(one.person)} {one.why}"
+        for one in found.conflicts
+        if not (one.slot in s.duties and s.begun(s.duties[one.slot]))
+    )
+    return Replanned(_laid_over(s, found), why, conflicts)
+
+
+def run_id(s: Situation) -> str:
+    """Names one run: when it was, and from what it started."""
+    at = datetime.fromtimestamp(s.now / 1000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}-{s.digest[:6]}"
+
+
+def _without_impossible_overrides(s: Situation) -> tuple[Situation, dict[Slot, str]]:
+    changed: dict[Slot, Duty | None] = {}
+    why = {}
+    for slot, duty in s.duties.items():
+        over = duty.override
+        if over is None or s.begun(duty) or s.able(over.user_id, slot.date):
+            continue
+        changed[slot] = replace(duty, override=None)
+        why[slot] = f"{over.name} cannot cover it any more"
+    return s.with_duties(changed), why
+
+
+def _laid_over(s: Situation, found: Plan) -> Situation:
+    rotations = {rotation.name: rotation for rotation in s.rules.rotations}
+    run = run_id(s)
+    planned: dict[Slot, Duty | None] = {}
+    for shift in found.assignments:
+        held = s.duties.get(shift.slot)
+        if held is not None and s.begun(held):
+            continue
+        row = _row(s, shift, held, rotations[shift.slot.rotation], found, run)
+        if held is not None or row.ends_at > s.now:
+            planned[shift.slot] = Duty(row, held.override if held else None)
+    last = max((shift.slot.date for shift in found.assignments), default=s.today)
+    wanted = {shift.slot for shift in found.assignments}
+    gone = {
+        slot: None for slot, duty in s.duties.items() if slot.date <= last and slot not in wanted and not s.begun(duty)
+    }
+    return s.with_duties(planned | gone)
+
+
+def _row(s: Situation, shift: Shift, held: Duty | None, rotation: Rotation, found: Plan, run: str) -> Planned:
+    starts_at, ends_at = instants(shift.slot.date, rotation, s.settings.tz)
+    person = s.people.get(shift.person) if shift.person is not None else None
+    if held is not None and held.planned.user_id == shift.person:
+        kept = replace(held.planned, starts_at=starts_at, ends_at=ends_at)
+        return replace(kept, email=person.email, name=person.name) if person else kept
+    reason: dict[str, Any] = found.reasons[shift.slot].as_json() if shift.slot in found.reasons else {}
+    return Planned(
+        date=shift.slot.date,
+        rotation=shift.slot.rotation,
+        user_id=shift.person,
+        email=person.email if person else None,
+        name=s.name(shift.person) if shift.person is not None else None,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        run_id=run,
+        pinned=False,
+        reason=reason,
+    )
