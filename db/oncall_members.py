@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, literal, select, update
 from sqlalchemy.dialects import postgresql
 
 from db.oncall_tables import oncall_members as t
 from db.oncall_tables import time_off as off
+from db.statements import Statement
 from db.tables import users
 from db.tables import workspace_members as members
 
@@ -54,6 +55,7 @@ NOW = (
     .where(members.c.workspace_id == bindparam("workspace_id"))
     .order_by(users.c.id, members.c.rotation)
 )
+IS_ONE = Statement(select(literal(1)).where(members.c.user_id == bindparam("user_id")).limit(1))
 PERIODS = (
     select(t.c.user_id, t.c.since, t.c.until, t.c.pools)
     .where(t.c.workspace_id == bindparam("workspace_id"))
@@ -103,6 +105,11 @@ def now(tx: Connection, workspace_id: int) -> dict[int, Candidate]:
         earlier = found[id_].rotations if id_ in found else ()
         found[id_] = Candidate(id_, name, email, status, (*earlier, rotation))
     return found
+
+
+def is_one(tx: Connection, user_id: int) -> bool:
+    """Whether somebody is in any rotation of any workspace."""
+    return IS_ONE.first(tx, {"user_id": user_id}) is not None
 
 
 def periods(tx: Connection, workspace_id: int) -> list[Period]:

@@ -2,14 +2,11 @@
 
 from sqlalchemy import Connection
 
-from db import oncall, oncall_members, outbox
-from handlers.oncall.keys import PLAN
-from handlers.registry import Context
-from handlers.schedule import CLOCK
+from db import oncall, oncall_members
 
 
 def forget(tx: Connection, user_id: int, now: int) -> None:  # noqa: ARG001 - every seam of erasure takes the time
-    """Erasure (S1.10): past rows become those of a former member. Shifts to come are planned anew by `leave`."""
+    """Erasure (S1.10): past rows become those of a former member. Shifts to come are given to others: `depart`."""
     oncall.forget(tx, user_id, f"former member {user_id}")
     oncall_members.forget(tx, user_id)
 
@@ -19,7 +16,3 @@ def join(tx: Connection, user_id: int, to_user_id: int) -> None:
     oncall.hand_over(tx, user_id, to_user_id)
     oncall_members.hand_over(tx, user_id, to_user_id)
 
-
-def leave(tx: Connection, context: Context, now: int) -> None:
-    """Somebody came, left or changed rotation: plan again soon. Only what became impossible is given to others."""
-    outbox.mark(tx, context.workspace_id, (CLOCK,), PLAN, now)
