@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from handlers.oncall.model import BlockLength, Member, Rotation, Rules, TimeOff
@@ -17,17 +17,14 @@ def block_of(day: date, rules: Rules) -> date:
 class Piece:
     """Days of one rotation in one block that one person serves. `able`: who could, by id; never empty.
 
-    `late`: it is the rotation that ends last, whose burden is balanced apart.
+    `seconds`: how long it is. `late`: it is the rotation that ends last, whose burden is balanced apart.
     """
 
     rotation: Rotation
     days: tuple[date, ...]
     able: frozenset[int]
+    seconds: int
     late: bool = False
-
-    @property
-    def seconds(self) -> int:
-        return self.rotation.seconds * len(self.days)
 
 
 class People:
@@ -78,11 +75,13 @@ class People:
         Taking the longest stretch from the front gives the fewest: one piece, unless nobody can serve all days.
         """
         pieces: list[Piece] = []
+        seconds, late = rotation.seconds, rotation.name == self.late
         for day in days:
             today = self.able(rotation, day)
             joint = today & pieces[-1].able if pieces else frozenset()
             if joint:
-                pieces[-1] = replace(pieces[-1], days=(*pieces[-1].days, day), able=joint)
+                days_so_far = (*pieces[-1].days, day)
+                pieces[-1] = Piece(rotation, days_so_far, joint, seconds * len(days_so_far), late)
             elif today:
-                pieces.append(Piece(rotation, (day,), today, rotation.name == self.late))
+                pieces.append(Piece(rotation, (day,), today, seconds, late))
         return pieces

@@ -24,7 +24,8 @@ NEVER = 1_000  # blocks since the last turn of somebody who has had none
 
 Cost = tuple[int, int, int, int, int]
 Choice = tuple[int, ...]
-Kinds = Mapping[int, object]
+Kinds = Mapping[int, int]
+Kind = tuple[int, int, bool]  # what the window holds, the difference, whether they served in the block before
 FREE: Cost = (0, 0, 0, 0, 0)
 
 
@@ -118,15 +119,20 @@ def cost_of(state: State, turn: Turn, piece: Piece, person: int, beside: Iterabl
 def _fill(state: State, turn: Turn, kinds: Kinds) -> list[tuple[Cost, Choice]]:
     """The cheapest ways to fill one block, those that differ only in who of equals takes part counted once."""
     found: list[tuple[Cost, Choice]] = [(_settled(state, turn), ())]
+    equals: dict[int, int] = {}
+    numbers: dict[Kind, int] = {}
     for piece in turn.pieces:
-        people = _shortlist(state, turn, piece, kinds)
+        alone = _shortlist(state, turn, piece, kinds)
+        equals.update((who, numbers.setdefault(_kind(state, kinds, who), len(numbers))) for who in alone)
         ways = []
         for cost, choice in found:
-            beside = tuple(zip(choice, turn.pieces, strict=False))
-            ways += [(_sum(cost, cost_of(state, turn, piece, who, beside)), (*choice, who)) for who in people]
+            for who, own in alone.items():
+                beside = zip(choice, turn.pieces, strict=False)
+                extra = cost_of(state, turn, piece, who, beside) if who in choice else own
+                ways.append((_sum(cost, extra), (*choice, who)))
         unlike: dict[object, tuple[Cost, Choice]] = {}
         for cost, choice in sorted(ways):
-            likeness = tuple((_kind(state, kinds, who), choice.index(who)) for who in choice)
+            likeness = tuple((equals[who], choice.index(who)) for who in choice)
             unlike.setdefault(likeness, (cost, choice))
         found = list(islice(unlike.values(), PARTIALS))
     return found
@@ -141,33 +147,35 @@ def _settled(state: State, turn: Turn) -> Cost:
     return 0, sum(state.since(person) == 1 for person in turn.served), squares, 0, 0
 
 
-def _shortlist(state: State, turn: Turn, piece: Piece, kinds: Kinds) -> list[int]:
+def _shortlist(state: State, turn: Turn, piece: Piece, kinds: Kinds) -> dict[int, Cost]:
     """The cheapest people for a piece, of CHOICES kinds; of each kind as many as the block could need at once."""
     needed = sum(not piece.able.isdisjoint(other.able) for other in turn.pieces)
-    taken: Counter[object] = Counter()
-    shortlist = []
-    for person in sorted(piece.able, key=lambda who: (cost_of(state, turn, piece, who), who)):
+    taken: Counter[Kind] = Counter()
+    shortlist = {}
+    for cost, person in sorted((cost_of(state, turn, piece, who), who) for who in piece.able):
         kind = _kind(state, kinds, person)
         if kind not in taken and len(taken) == CHOICES:
             break
         if taken[kind] < needed:
-            shortlist.append(person)
+            shortlist[person] = cost
         taken[kind] += 1
     return shortlist
 
 
 def _kinds(state: State, window: Sequence[Turn]) -> Kinds:
-    """What the window holds for each person: those for whom it is the same are equals."""
-    return {
-        person: tuple(
+    """A number for what the window holds for each person: those for whom it is the same are equals."""
+    numbers: dict[object, int] = {}
+    kinds = {}
+    for person in state.differences:
+        held = tuple(
             (turn.due.get(person), turn.served.get(person), *(person in piece.able for piece in turn.pieces))
             for turn in window
         )
-        for person in state.differences
-    }
+        kinds[person] = numbers.setdefault(held, len(numbers))
+    return kinds
 
 
-def _kind(state: State, kinds: Kinds, person: int) -> object:
+def _kind(state: State, kinds: Kinds, person: int) -> Kind:
     return kinds[person], state.differences[person], state.since(person) == 1
 
 
