@@ -1,7 +1,7 @@
-"""What the on-call planner is told and what it answers: plain frozen values that know no database, clock or platform."""
+"""What the on-call planner is told and what it answers: plain frozen values, no database, no clock."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date, time
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -29,6 +29,10 @@ class Rotation:
     @property
     def seconds(self) -> int:
         return (_seconds(self.end) - _seconds(self.start)) % DAY_SECONDS or DAY_SECONDS
+
+    @property
+    def start_seconds(self) -> int:
+        return _seconds(self.start)
 
 
 # S2.1. Who is in the roster for Core alone may serve Core alone.
@@ -101,24 +105,22 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """The slots that belong to one turn: a working week's, or a day's. `first` is its Monday, or the day."""
-
-    first: date
-    days: tuple[date, ...]  # working days that are no holidays
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """Somebody who could have served. `difference`: hours served less hours entitled to, before this block.
 
-    `costs`: what choosing them would have meant, the soft rules in their order, as words and numbers to show.
+    The rest is what choosing them meant by the soft rules, in their order: days on which they already have another
+    rotation, whether they serve in a neighbouring block, the change of the sum of squared differences in h², blocks
+    since their last turn (None: never yet), hours of the latest rotation so far.
     """
 
     person: int
     name: str
     difference: float
-    costs: Mapping[str, float] = field(default_factory=dict)
+    doubles: int
+    adjacent: bool
+    squares: float
+    since: int | None
+    late: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +177,15 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every slot from today to the horizon, in order, and how it came about.
+    """Every slot from today to `until` (inclusive; the end of a block), in order, and how it came about.
 
+    A stored future slot that is not among `assignments` is to be removed: its day is no working day any more. An
+    override that is stored and missing here is void: who took over cannot.
     `reasons`: of the slots decided in this run; a kept slot keeps the reason stored with it.
     `unfilled`: slots nobody can serve; their shifts have no person.
     """
 
+    until: date
     assignments: tuple[Shift, ...]
     reasons: Mapping[Slot, Reason]
     moved: tuple[Move, ...]

@@ -1,9 +1,17 @@
 """Who is on call: decided from what is known, the same way every time, with the reason of every pick."""
 
-from collections.abc import Collection, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
-from handlers.oncall.model import DEFAULT_RULES, Member, Plan, Rules, Shift, TimeOff
+from handlers.oncall.fairness import entitlement
+from handlers.oncall.model import DEFAULT_RULES, Member, Move, Plan, Reason, Rotation, Rules, Shift, Slot, TimeOff
+from handlers.oncall.planning_calendar import Calendar
+from handlers.oncall.planning_kept import Kept, frozen, keep
+from handlers.oncall.planning_reasons import nobody, reason
+from handlers.oncall.planning_rules import People, block_of
+from handlers.oncall.planning_search import LOOKAHEAD, State, Turn, search
 
 
 def plan(
@@ -20,6 +28,104 @@ def plan(
 
     `history`: every shift stored, past and future, with its override: what was served, and what was planned before.
     `pinned`: shifts that must stand, beside those pinned in `history` (for example a swap that is only considered).
-    The order of no argument matters. An unknown person in `history` keeps what they served and gets nothing new.
+    The order of no argument matters. Somebody in `history` who is no member keeps the past and gets nothing new.
     """
-    raise NotImplementedError
+    people = People(members, time_off, rules)
+    rows = {shift.slot: shift for shift in history}
+    pins = {shift.slot: replace(shift, pinned=True) for shift in pinned}
+    calendar = Calendar({slot.date for slot in rows | pins}, holidays, today, horizon, rules)
+    kept = keep((rows | pins).values(), people, calendar.slots, today, rules)
+    decided = _decide(people, kept, calendar)
+    shifts = {slot: Shift(slot, why.chosen) for slot, why in decided.items()}
+    shifts |= {slot: shift for slot, shift in kept.fixed.items() if today <= slot.date <= calendar.until}
+    ordered = sorted(shifts, key=calendar.order)
+    return Plan(
+        until=calendar.until,
+        assignments=tuple(shifts[slot] for slot in ordered),
+        reasons=decided,
+        moved=_moved(rows, shifts, kept, decided, calendar),
+        unfilled=tuple(slot for slot in ordered if shifts[slot].server is None),
+        conflicts=tuple(conflict for conflict in kept.conflicts if conflict.slot.date <= calendar.until),
+    )
+
+
+def _decide(people: People, kept: Kept, calendar: Calendar) -> dict[Slot, Reason]:
+    """Walk through all blocks in the order of time, adding up what was served, and choose where something is open."""
+    weeks = _weeks(people, kept, calendar)
+    reasons: dict[Slot, Reason] = {}
+    state = State(0, dict.fromkeys(people.by_id, 0), {}, {})
+    for number, week in enumerate(weeks):
+        if week.first > calendar.last:
+            break
+        window = weeks[number : number + LOOKAHEAD + 1]
+        choices = search(state, [each.turn for each in window]) if week.turn.pieces else ((),)
+        for index, piece in enumerate(week.turn.pieces):
+            why = reason(people, state, week.turn, index, choices, [each.first for each in window], week.cut(index))
+            reasons.update((Slot(day, piece.rotation.name), why) for day in piece.days)
+        reasons.update((Slot(day, rotation.name), nobody(people, rotation, day)) for rotation, day in week.unfilled)
+        state = state.after(week.turn, choices[0])
+    return reasons
+
+
+@dataclass(frozen=True, slots=True)
+class _Week:
+    """A block as the search takes it, the open slots nobody can serve, and how many pieces each rotation is in."""
+
+    first: date
+    turn: Turn
+    unfilled: tuple[tuple[Rotation, date], ...]
+
+    def cut(self, index: int) -> bool:
+        """Whether this piece is only a part of what was open of its rotation."""
+        name = self.turn.pieces[index].rotation.name
+        others = [piece.rotation.name for at, piece in enumerate(self.turn.pieces) if at != index]
+        return name in (*others, *(rotation.name for rotation, _ in self.unfilled))
+
+
+def _weeks(people: People, kept: Kept, calendar: Calendar) -> list[_Week]:
+    fixed: defaultdict[date, list[Shift]] = defaultdict(list)
+    for shift in kept.fixed.values():
+        fixed[block_of(shift.slot.date, calendar.rules)].append(shift)
+    free: defaultdict[date, list[Slot]] = defaultdict(list)
+    for slot in sorted(calendar.slots - kept.fixed.keys()):
+        free[block_of(slot.date, calendar.rules)].append(slot)
+    return [_week(people, first, fixed[first], free[first], calendar.rules) for first in calendar.blocks]
+
+
+def _week(people: People, first: date, fixed: Sequence[Shift], free: Sequence[Slot], rules: Rules) -> _Week:
+    rotations = {rotation.name: rotation for rotation in rules.rotations}
+    open_days = {name: [slot.date for slot in free if slot.rotation == name] for name in rotations}
+    pieces = {name: people.pieces(rotations[name], days) for name, days in open_days.items()}
+    served, late = Counter[int](), Counter[int]()
+    busy: defaultdict[int, set[date]] = defaultdict(set)
+    filled = {name: {day for piece in pieces[name] for day in piece.days} for name in rotations}
+    for day, name, server in ((*shift.slot, shift.server) for shift in fixed if shift.slot.rotation in rotations):
+        if server is None:
+            continue
+        filled[name].add(day)
+        if server in people.by_id:
+            served[server] += rotations[name].seconds
+            busy[server].add(day)
+            late[server] += rotations[name].seconds if name == people.late else 0
+    due = entitlement(people.pieces(rotations[name], sorted(days)) for name, days in filled.items())
+    unfilled = [(rotations[name], day) for name, days in open_days.items() for day in days if day not in filled[name]]
+    settled = {person: frozenset(days) for person, days in busy.items()}
+    every = tuple(piece for name in rotations for piece in pieces[name])
+    return _Week(first, Turn(every, served, due, settled, late), tuple(unfilled))
+
+
+def _moved(
+    rows: Mapping[Slot, Shift],
+    shifts: Mapping[Slot, Shift],
+    kept: Kept,
+    reasons: Mapping[Slot, Reason],
+    calendar: Calendar,
+) -> tuple[Move, ...]:
+    """Every stored slot that somebody else serves now, or nobody."""
+    moves = []
+    for slot in sorted(rows, key=calendar.order):
+        before, after = rows[slot].server, shifts[slot].server if slot in shifts else None
+        if before != after and calendar.today <= slot.date <= calendar.until:
+            cause = kept.causes.get(slot) or (f"planned anew: {reasons[slot].why}" if slot in reasons else "pinned")
+            moves.append(Move(slot, before, after, cause, frozen(slot.date, calendar.today, calendar.rules)))
+    return tuple(moves)
