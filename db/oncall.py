@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.oncall_tables import oncall_schedule as t
 from db.oncall_tables import oncall_schedule_overrides as o
+from db.tables import workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ SERVED = (
     .where(_mine)
     .order_by(t.c.date, t.c.rotation)
 )
-SPAN = select(func.min(t.c.date), func.max(t.c.date)).where(_mine)
+# No key changes: rows that refer to the workspace may be written meanwhile. SQLite has one writer anyway.
+LOCK = select(workspaces.c.id).where(workspaces.c.id == bindparam("id")).with_for_update(key_share=True)
 _put = insert(t)
 KEY = [t.c.workspace_id, t.c.date, t.c.rotation]
 PUT = _put.on_conflict_do_update(
@@ -117,6 +119,7 @@ PUT = _put.on_conflict_do_update(
     where=t.c.date >= bindparam("today"),
 )
 KEEP = insert(t).on_conflict_do_nothing(index_elements=KEY)
+KEEP_OVERRIDE = insert(o)
 DROP = delete(t).where(
     t.c.workspace_id == bindparam("of_workspace_id"),
     t.c.date == bindparam("of_date"),
@@ -155,6 +158,11 @@ HAND_OVER = tuple(
 )
 
 
+def lock(tx: Connection, workspace_id: int) -> None:
+    """One change of a workspace's schedule at a time: what is read after this stays so until the commit."""
+    tx.execute(LOCK, {"id": workspace_id})
+
+
 def between(tx: Connection, workspace_id: int, first: date, last: date) -> list[Duty]:
     """Every slot from `first` to `last`, both inclusive, in order."""
     return _duties(tx, BETWEEN, workspace_id=workspace_id, first=first, last=last)
@@ -185,12 +193,6 @@ def served(tx: Connection, workspace_id: int) -> list[Served]:
     return [Served(*row) for row in tx.execute(SERVED, {"workspace_id": workspace_id})]
 
 
-def span(tx: Connection, workspace_id: int) -> tuple[date, date] | None:
-    """The first and the last day of the schedule; None while there is none."""
-    first, last = tx.execute(SPAN, {"workspace_id": workspace_id}).one()
-    return (first, last) if first else None
-
-
 def put(tx: Connection, workspace_id: int, rows: Iterable[Planned], today: date) -> None:
     """Plan these slots, or plan them anew; a slot of a day before `today` that is there stays as it is."""
     found = [{"workspace_id": workspace_id, "today": today, **asdict(row)} for row in rows]
@@ -198,9 +200,13 @@ def put(tx: Connection, workspace_id: int, rows: Iterable[Planned], today: date)
         tx.execute(PUT, found)
 
 
-def keep(tx: Connection, workspace_id: int, row: Planned) -> bool:
-    """Add a slot of the past (an import); False where there is one already."""
-    return tx.execute(KEEP, {"workspace_id": workspace_id, **asdict(row)}).rowcount == 1
+def keep(tx: Connection, workspace_id: int, duty: Duty) -> bool:
+    """Add a slot of the past (an import); False where there is one already, which stays as it is."""
+    if tx.execute(KEEP, {"workspace_id": workspace_id, **asdict(duty.planned)}).rowcount != 1:
+        return False
+    if duty.override:
+        tx.execute(KEEP_OVERRIDE, {"workspace_id": workspace_id, **asdict(duty.override)})
+    return True
 
 
 def drop(tx: Connection, workspace_id: int, day: date, rotation: str, today: date) -> bool:

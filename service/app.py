@@ -24,6 +24,7 @@ from handlers.registry import Context, Source
 from handlers.schedule import Job, arm
 from service import platforms
 from service.clock import now_ms
+from service.feed import FEED
 from service.health import Health
 from service.intake import Intake
 from service.relay import Relay
@@ -118,6 +119,7 @@ def create_app(settings: Settings) -> Starlette:
         ),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
+        FEED,
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=ERRORS)
     app.router.redirect_slashes = False  # a sender takes a redirect for a failure: say plainly that nothing is there

@@ -6,6 +6,7 @@ from db.database import Database
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
+from handlers.oncall.daily import daily_plan
 from handlers.registry import Context, Sink, Source
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
@@ -48,7 +49,7 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
     """What this installation does at a time, rather than because something came in."""
-    return ()
+    return (daily_plan(context),)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

@@ -9,8 +9,10 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
-from db import oncall, oncall_swaps
+from db import oncall, oncall_swaps, people
 from db.oncall import Duty
+from db.oncall_holidays import Holiday
+from db.oncall_members import Absence
 from db.oncall_swaps import Swap
 from handlers.oncall import settings
 from handlers.oncall.fairness import balances
@@ -103,7 +105,8 @@ def _reason(duty: Duty) -> Reason | None:
 def balance(tx: Connection, context: Context, now: int) -> list[Balance]:
     """Everybody's running difference, the most served first."""
     s = gather(tx, context, now)
-    differences = balances(s.members(), s.shifts(), s.time_off(), s.rules, until=s.today - ONE_DAY)
+    past = [one for one in s.shifts() if one.slot.date < s.today]
+    differences = balances(s.members(), past, s.time_off(), s.rules)
     hours = {rotation.name: rotation.seconds / 3600 for rotation in s.rules.rotations}
     served: dict[int | None, float] = {}
     planned: dict[int | None, float] = {}
@@ -111,7 +114,7 @@ def balance(tx: Connection, context: Context, now: int) -> list[Balance]:
         into = served if one.slot.date < s.today else planned
         into[one.server] = into.get(one.server, 0.0) + hours.get(one.slot.rotation, 0.0)
     found = [
-        Balance(id_, s.name(id_), round(differences.get(id_, 0.0), 2), served.get(id_, 0.0), planned.get(id_, 0.0))
+        Balance(id_, s.name(id_), differences.get(id_, 0.0), served.get(id_, 0.0), planned.get(id_, 0.0))
         for id_ in sorted(s.people)
         if s.active(id_)
     ]
@@ -121,3 +124,19 @@ def balance(tx: Connection, context: Context, now: int) -> list[Balance]:
 def open_swaps(tx: Connection, context: Context, person: int | None = None) -> Sequence[Swap]:
     """Swaps nobody has answered yet: all, or those somebody asked for or is asked about."""
     return oncall_swaps.open_(tx, context.workspace_id, person)
+
+
+def absences(tx: Connection, context: Context, now: int) -> list[tuple[Absence, str]]:
+    """Time off that is not over, with whose it is."""
+    s = gather(tx, context, now)
+    return [(one, s.name(one.user_id)) for one in s.absences if one.last >= s.today]
+
+
+def holidays(tx: Connection, context: Context, now: int) -> list[Holiday]:
+    """From today on; those that are worked among them."""
+    return list(gather(tx, context, now).holidays.values())
+
+
+def name_of(tx: Connection, person: int) -> str:
+    found = people.get(tx, person)
+    return found.name if found else f"former member {person}"

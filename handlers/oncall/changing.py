@@ -9,6 +9,7 @@ writer: `Desk` in desk.py does the same with the planning outside of any transac
 
 from sqlalchemy import Connection
 
+from db import oncall
 from handlers.oncall.consequence import Consequence
 from handlers.oncall.deciding import Decision, decide
 from handlers.oncall.refusal import Changed
@@ -25,6 +26,7 @@ def preview(tx: Connection, context: Context, request: Request, now: int) -> Con
 
 def confirm(tx: Connection, context: Context, request: Request, shown: str | None, now: int) -> Consequence:
     """Do it. `shown`: the digest of the consequence that was confirmed; None where nobody was asked (the clock)."""
+    oncall.lock(tx, context.workspace_id)
     decision = decide(gather(tx, context, now), request)
     must_be_as_shown(decision, shown)
     store(tx, context, decision, now)
@@ -39,6 +41,7 @@ def must_be_as_shown(decision: Decision, shown: str | None) -> None:
 
 def apply(tx: Connection, context: Context, decision: Decision, now: int) -> bool:
     """Store a decision that was made outside of this transaction; False when what it rests on has changed since."""
+    oncall.lock(tx, context.workspace_id)
     if gather(tx, context, now).digest != decision.before.digest:
         return False
     store(tx, context, decision, now)

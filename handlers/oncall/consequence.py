@@ -82,7 +82,7 @@ def compare(before: Situation, after: Situation, sentence: str, why: Mapping[Slo
         (moves if old else added).append(move)
     changed = [move.slot for move in (*moves, *added)]
     unfilled = tuple(slot for slot in changed if slot in after.duties and after.duties[slot].final_id is None)
-    return Consequence(sentence, tuple(moves), tuple(added), _differences(before, after, changed), unfilled)
+    return Consequence(sentence, tuple(moves), tuple(added), _differences(before, after), unfilled)
 
 
 def _same(old: Duty | None, new: Duty | None) -> bool:
@@ -99,13 +99,11 @@ def _shown(s: Situation, duty: Duty | None) -> str:
     return f"{duty.final_name or 'nobody'} {'–'.join(hours)}"  # noqa: RUF001 - a range of hours, as printed
 
 
-def _differences(before: Situation, after: Situation, changed: list[Slot]) -> tuple[Difference, ...]:
+def _differences(before: Situation, after: Situation) -> tuple[Difference, ...]:
     """Of everybody whose difference changes, counted over past and plan."""
-    if not changed:
-        return ()
     was, will_be = (balances(s.members(), s.shifts(), s.time_off(), s.rules) for s in (before, after))
     found = [
-        Difference(id_, after.name(id_), round(was.get(id_, 0.0), 2), round(will_be.get(id_, 0.0), 2))
+        Difference(id_, after.name(id_), was.get(id_, 0.0), will_be.get(id_, 0.0))
         for id_ in sorted(was.keys() | will_be.keys())
     ]
     return tuple(one for one in found if one.before != one.after)

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from db.oncall import Duty
 from db.oncall_holidays import OWN, WORKED, Holiday
 from db.oncall_members import Absence
 from db.oncall_swaps import Swap
 from handlers.oncall import settings
 from handlers.oncall.consequence import Consequence, compare
+from handlers.oncall.imported import imported
 from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.replanning import replanned
@@ -17,6 +19,7 @@ from handlers.oncall.requests import (
     AnswerSwap,
     AskSwap,
     ChangeSettings,
+    ImportSchedule,
     LiftOverride,
     Override,
     RemoveTimeOff,
@@ -33,7 +36,10 @@ NEW = 0  # the id of a row that is not there yet
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`after` is what `store` makes so. `asked`, `answered`: of a swap; `conflicts`: what an administrator must see."""
+    """`after` is what `store` makes so.
+
+    `asked`, `answered`: of a swap; `history`: past slots to add; `conflicts`: what an administrator must see.
+    """
 
     request: Request
     before: Situation
@@ -42,6 +48,7 @@ class Decision:
     conflicts: tuple[str, ...] = ()
     asked: Swap | None = None
     answered: tuple[int, str] | None = None
+    history: tuple[Duty, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Change:
     asked: Swap | None = None
     answered: tuple[int, str] | None = None
     warnings: tuple[str, ...] = ()
+    history: tuple[Duty, ...] = ()
 
 
 def decide(s: Situation, request: Request) -> Decision:
@@ -66,7 +74,9 @@ def decide(s: Situation, request: Request) -> Decision:
     change = DECIDERS[type(request)](s, request)
     consequence = compare(s, change.shown or change.after, change.sentence, change.why, change.other)
     consequence = replace(consequence, warnings=change.warnings)
-    return Decision(request, s, change.after, consequence, change.conflicts, change.asked, change.answered)
+    return Decision(
+        request, s, change.after, consequence, change.conflicts, change.asked, change.answered, change.history
+    )
 
 
 def _plan(s: Situation, request: Replan) -> Change:
@@ -256,7 +266,7 @@ def _holiday(s: Situation, request: SetHoliday) -> Change:
 def _no_holiday(s: Situation, request: UnsetHoliday) -> Change:
     held = s.holidays.get(request.date)
     if held is None or held.source not in (OWN, WORKED):
-        raise Refusal(f"The workspace said nothing of {request.date}: see `rollcall oncall holidays`.")
+        raise Refusal(f"The workspace said nothing of {request.date}: see `rollcall oncall holiday --list`.")
     wanted = replace(s, holidays={day: one for day, one in s.holidays.items() if day != request.date})
     return _replanned(wanted, f"{request.date} is as the country has it", "planned anew")
 
@@ -265,6 +275,13 @@ def _settings(s: Situation, request: ChangeSettings) -> Change:
     wanted = replace(s, settings=settings.changed(s.settings, request.changes))
     named = ", ".join(f"{name} {value}" for name, value in request.changes.items())
     return _replanned(wanted, f"Settings become {named}", "the settings changed")
+
+
+def _import(s: Situation, request: ImportSchedule) -> Change:
+    after, history, complaints = imported(s, request, _server)
+    count = len(request.lines) - len(complaints)
+    sentence = f"Take in {count} shifts, {len(history)} of them past"
+    return Change(after, sentence, "imported", history=history, warnings=tuple(complaints))
 
 
 Decider = Callable[[Situation, Any], Change]
@@ -279,4 +296,5 @@ DECIDERS: dict[type[Any], Decider] = {
     SetHoliday: _holiday,
     UnsetHoliday: _no_holiday,
     ChangeSettings: _settings,
+    ImportSchedule: _import,
 }

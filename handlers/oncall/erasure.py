@@ -15,4 +15,3 @@ def join(tx: Connection, user_id: int, to_user_id: int) -> None:
     """Two rows of `users` turned out to be one person: the other row goes on for both."""
     oncall.hand_over(tx, user_id, to_user_id)
     oncall_members.hand_over(tx, user_id, to_user_id)
-

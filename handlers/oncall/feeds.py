@@ -2,6 +2,7 @@
 
 import secrets
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,11 @@ def revoke(tx: Connection, context: Context, id_: int, now: int) -> None:
     """From now on this feed is not there. Refusal when it was not."""
     if not oncall_feeds.revoke(tx, context.workspace_id, id_, now):
         raise Refusal(f"There is no feed {id_} (any more): see `rollcall oncall feed --list`.")
+
+
+def all_(tx: Connection, context: Context) -> list[dict[str, Any]]:
+    """Every feed there is or was, without its token."""
+    return oncall_feeds.all_(tx, context.workspace_id)
 
 
 def find(tx: Connection, token: str) -> Feed | None:

@@ -13,3 +13,11 @@ class Changed(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The schedule changed since this was shown; nothing was done. Look at it again, then confirm.")
+
+
+class BadLines(Refusal):
+    """Lines of a file that cannot be taken; `complaints` names each, and what to write instead."""
+
+    def __init__(self, complaints: list[str]) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints

@@ -23,14 +23,13 @@ class Replanned:
 
 
 def replanned(before: Situation) -> Replanned:
-    """Plan from today to the horizon. Who is no member any more, or away, serves nothing they were asked to."""
+    """Plan from today to the horizon."""
     horizon = before.today + timedelta(days=before.settings.horizon_days)
     s = with_country(remembered(before), horizon + BEYOND)
-    s, why = _without_impossible_overrides(s)
     if not s.periods and not s.duties:
         return Replanned(s, {})
     found = plan(s.members(), s.shifts(), s.time_off(), set(s.free_days()), (), s.today, horizon, s.rules)
-    why |= {move.slot: move.why for move in found.moved}
+    why = {move.slot: move.why for move in found.moved}
     conflicts = tuple(
         f"{one.slot.date} {one.slot.rotation}: {s.name(one.person)} {one.why}"
         for one in found.conflicts
@@ -45,18 +44,6 @@ def run_id(s: Situation) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}-{s.digest[:6]}"
 
 
-def _without_impossible_overrides(s: Situation) -> tuple[Situation, dict[Slot, str]]:
-    changed: dict[Slot, Duty | None] = {}
-    why = {}
-    for slot, duty in s.duties.items():
-        over = duty.override
-        if over is None or s.begun(duty) or s.able(over.user_id, slot.date):
-            continue
-        changed[slot] = replace(duty, override=None)
-        why[slot] = f"{over.name} cannot cover it any more"
-    return s.with_duties(changed), why
-
-
 def _laid_over(s: Situation, found: Plan) -> Situation:
     rotations = {rotation.name: rotation for rotation in s.rules.rotations}
     run = run_id(s)
@@ -67,11 +54,12 @@ def _laid_over(s: Situation, found: Plan) -> Situation:
             continue
         row = _row(s, shift, held, rotations[shift.slot.rotation], found, run)
         if held is not None or row.ends_at > s.now:
-            planned[shift.slot] = Duty(row, held.override if held else None)
-    last = max((shift.slot.date for shift in found.assignments), default=s.today)
+            planned[shift.slot] = Duty(row, held.override if held and shift.override is not None else None)
     wanted = {shift.slot for shift in found.assignments}
     gone = {
-        slot: None for slot, duty in s.duties.items() if slot.date <= last and slot not in wanted and not s.begun(duty)
+        slot: None
+        for slot, duty in s.duties.items()
+        if slot.date <= found.until and slot not in wanted and not s.begun(duty)
     }
     return s.with_duties(planned | gone)
 

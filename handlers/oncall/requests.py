@@ -104,6 +104,29 @@ class ChangeSettings(_Request):
     changes: dict[str, Any]
 
 
+class Line(BaseModel):
+    """One shift of a file. `person` None with a name: somebody of the past whom nobody knows any more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    date: dt.date
+    rotation: str
+    person: int | None = None
+    email: str | None = None
+    name: str | None = None
+    override: int | None = None
+    reason: Reason = ""
+
+
+class ImportSchedule(_Request):
+    """A schedule from elsewhere: all lines, or with `skip_bad` those that can be."""
+
+    kind: Literal["import"] = "import"
+    lines: tuple[Line, ...]
+    skip_bad: bool = False
+
+
 Request = Annotated[
     Replan
     | Override
@@ -114,7 +137,8 @@ Request = Annotated[
     | RemoveTimeOff
     | SetHoliday
     | UnsetHoliday
-    | ChangeSettings,
+    | ChangeSettings
+    | ImportSchedule,
     Field(discriminator="kind"),
 ]
 _READ: TypeAdapter[Request] = TypeAdapter(Request)

@@ -110,7 +110,7 @@ class Situation:
                 slot,
                 duty.planned.user_id,
                 duty.override.user_id if duty.override else None,
-                self.begun(duty) or (duty.planned.pinned and self.able(duty.planned.user_id, slot.date)),
+                self.begun(duty) or (duty.planned.pinned and self.able(duty.final_id, slot.date)),
             )
             for slot, duty in self.duties.items()
         ]

@@ -27,17 +27,25 @@ def why_no_shift(s: Situation, slot: Slot) -> str:
     """Why there is no such slot."""
     if slot.rotation not in NAMES:
         return f"{slot.rotation} is no rotation: write {', '.join(NAMES[:-1])} or {NAMES[-1]}."
-    holiday = s.free_days().get(slot.date)
-    if holiday:
-        return f"{slot.date} is a holiday ({holiday}): nobody is on call. Name a working day."
-    if slot.date.weekday() not in s.rules.working_days:
-        return f"{slot.date} is a {slot.date:%A}: nobody is on call. Working days are {_days(s)}."
+    free = why_no_working_day(s, slot)
+    if free:
+        return free
     if not s.duties:
         return "Nothing is planned yet: run `rollcall oncall plan` first."
     last = max(day for day, _ in s.duties)
     if slot.date > last:
         return f"{slot.date} is not planned yet: the schedule goes to {last}."
     return f"There is no shift {slot.rotation} on {slot.date}: run `rollcall oncall plan`."
+
+
+def why_no_working_day(s: Situation, slot: Slot) -> str | None:
+    """A holiday, or no day of the working week; None for a working day."""
+    holiday = s.free_days().get(slot.date)
+    if holiday:
+        return f"{slot.date} is a holiday ({holiday}): nobody is on call. Name a working day."
+    if slot.date.weekday() not in s.rules.working_days:
+        return f"{slot.date} is a {slot.date:%A}: nobody is on call. Working days are {_days(s)}."
+    return None
 
 
 def with_server(s: Situation, duty: Duty, person: int, reason: str, by: int | None) -> Duty:

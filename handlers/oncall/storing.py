@@ -24,7 +24,7 @@ log = structlog.get_logger()
 def store(tx: Connection, context: Context, decision: Decision, now: int) -> None:
     """The caller has made sure that `decision.before` still is so."""
     before, after = decision.before, decision.after
-    _store_slots(tx, context, before, after)
+    _store_slots(tx, context, decision)
     _store_people(tx, context, before, after, now)
     _store_days(tx, context, before, after, now)
     _store_swaps(tx, context, decision, now)
@@ -57,8 +57,11 @@ def _shows(duty: Duty | None) -> object:
     return (row.user_id, row.email, row.name, row.starts_at, row.ends_at, duty.override)
 
 
-def _store_slots(tx: Connection, context: Context, before: Situation, after: Situation) -> None:
+def _store_slots(tx: Connection, context: Context, decision: Decision) -> None:
+    before, after = decision.before, decision.after
     workspace_id, today = context.workspace_id, before.today
+    for duty in decision.history:
+        oncall.keep(tx, workspace_id, duty)
     for slot in before.duties.keys() - after.duties.keys():
         oncall.drop(tx, workspace_id, slot.date, slot.rotation, today)
     held = before.duties

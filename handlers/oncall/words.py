@@ -38,14 +38,18 @@ def day(text: str, today: date) -> date:
     named = [n for n, name in enumerate(WEEKDAYS) if len(said) > 2 and name.startswith(said)]  # noqa: PLR2004 - mo is no day
     if named:
         return today + timedelta(days=(named[0] - today.weekday()) % 7)
+    return date_of(said, f"write it as {today.isoformat()}, or today, tomorrow, friday")
+
+
+def date_of(text: str, instead: str = "write it as 2026-12-24") -> date:
+    """`2026-12-24`, and nothing else."""
+    said = text.strip()
     try:
         found = date.fromisoformat(said) if _DAY.fullmatch(said) else None
     except ValueError:
         found = None
     if found is None or not EARLIEST <= found <= LATEST:
-        raise Refusal(
-            f"{text.strip() or 'Nothing'} is no day: write it as {today.isoformat()}, or today, tomorrow, friday."
-        )
+        raise Refusal(f"{said or 'Nothing'} is no day: {instead}.")
     return found
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli import actions, events, imports, notion, people
+from service.cli import actions, events, imports, notion, oncall_change, oncall_setup, people
+from service.cli.oncall import app as oncall
 from service.cli.demo import demo
 from service.cli.doctor import doctor
 from service.cli.exits import Commands, epilog
@@ -13,6 +14,7 @@ from service.cli.migrate import migrate
 from service.cli.send import send
 from service.cli.serve import serve
 
+ON_CALL = (oncall_change, oncall_setup)  # they register their commands on `oncall`
 RUN, LOOK, MOVE = "Run", "Look and repair", "Bring in and compare"
 
 app = typer.Typer(
@@ -33,6 +35,7 @@ app.command(rich_help_panel=LOOK)(doctor)
 app.add_typer(events.app, name="events", rich_help_panel=LOOK)
 app.add_typer(actions.app, name="actions", rich_help_panel=LOOK)
 app.add_typer(people.app, name="people", rich_help_panel=LOOK)
+app.add_typer(oncall, name="oncall", rich_help_panel=LOOK)
 app.add_typer(imports.app, name="import", rich_help_panel=MOVE)
 app.add_typer(notion.app, name="notion", rich_help_panel=MOVE)
 
