@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.oncall_tables import oncall_schedule as t
@@ -152,6 +152,8 @@ FORGET = tuple(
     update(table).where(table.c.user_id == bindparam("of_user_id")).values(email=None, name=bindparam("pseudonym"))
     for table in (t, o)
 )
+_planned_for = exists().where(_slot, t.c.user_id == bindparam("of_user_id"))
+HUSH = update(o).where(or_(o.c.user_id == bindparam("of_user_id"), _planned_for)).values(reason="")
 HAND_OVER = tuple(
     update(table).where(table.c.user_id == bindparam("of_user_id")).values(user_id=bindparam("to_user_id"))
     for table in (t, o)
@@ -227,6 +229,7 @@ def lift(tx: Connection, workspace_id: int, day: date, rotation: str, today: dat
 
 def forget(tx: Connection, user_id: int, pseudonym: str) -> None:
     """Erasure: the rows stay, as somebody's whom nobody can name. The one change that history takes."""
+    tx.execute(HUSH, {"of_user_id": user_id})
     for statement in FORGET:
         tx.execute(statement, {"of_user_id": user_id, "pseudonym": pseudonym})
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from db.oncall import Duty, Planned
+from handlers.oncall.explaining import stored
 from handlers.oncall.hours import instants
 from handlers.oncall.model import Plan, Rotation, Shift, Slot
 from handlers.oncall.planning import plan
@@ -73,7 +73,7 @@ def _row(s: Situation, shift: Shift, held: Duty | None, rotation: Rotation, foun
     if held is not None and held.planned.user_id == shift.person:
         kept = replace(held.planned, starts_at=starts_at, ends_at=ends_at)
         return replace(kept, email=person.email, name=person.name) if person else kept
-    reason: dict[str, Any] = found.reasons[shift.slot].as_json() if shift.slot in found.reasons else {}
+    reason = stored(found.reasons[shift.slot], s.members()) if shift.slot in found.reasons else {}
     return Planned(
         date=shift.slot.date,
         rotation=shift.slot.rotation,

@@ -5,9 +5,8 @@ from datetime import date, timedelta
 from sqlalchemy import text
 
 from db import people
-from handlers.oncall import asking
 from handlers.oncall.requests import AddTimeOff, SetHoliday, UnsetHoliday
-from tests.handlers.oncall.team import CONTEXT, MONDAY, Team, at, in_days, iso
+from tests.handlers.oncall.team import MONDAY, Team, at, in_days, iso
 
 FROZEN = "SELECT date, rotation, user_id FROM oncall_schedule WHERE date < :d ORDER BY date, rotation"
 
@@ -63,7 +62,8 @@ def test_a_leaver_has_future_shifts_reassigned_and_past_rows_stay(team: Team) ->
 def test_exactly_those_whose_shifts_moved_are_told(team: Team) -> None:
     day = in_days(2)
     gone, also = team.server(day, "PM"), team.server(day, "Core")
-    assert gone and gone != also
+    assert gone
+    assert gone != also
     consequence = team.ask(AddTimeOff(person=team.ids[gone], first=day, last=day))
     moved = {team.server(day, "PM"), gone}
     assert {name for name, id_ in team.ids.items() if id_ in consequence.moved()} == moved

@@ -29,7 +29,7 @@ def spare(team: Team, day: date, rotation: str) -> int:
 
 
 def test_an_unknown_person(team: Team) -> None:
-    with pytest.raises(Refusal, match="Nobody is known as zoe@example.com: write an e-mail address"):
+    with pytest.raises(Refusal, match=r"Nobody is known as zoe@example\.com: write an e-mail address"):
         words.person(team.tx, "zoe@example.com")
 
 
