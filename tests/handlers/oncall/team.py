@@ -14,12 +14,13 @@ from db.people import Person
 from handlers.oncall import asking
 from handlers.oncall.changing import confirm, preview
 from handlers.oncall.consequence import Consequence
+from handlers.oncall.keys import CALENDAR, SLACK
 from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.requests import ChangeSettings, Override, Replan, Request
 from handlers.registry import Context
 
-CONTEXT = Context(sinks=frozenset({"calendar", "slack"}))
+CONTEXT = Context(sinks=frozenset({CALENDAR, SLACK}))
 MONDAY = date(2026, 11, 2)
 TABLES = (
     "workspace_settings",

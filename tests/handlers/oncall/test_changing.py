@@ -7,6 +7,7 @@ import pytest
 from handlers.oncall import asking, changing
 from handlers.oncall.changing import confirm, preview
 from handlers.oncall.consequence import spans
+from handlers.oncall.keys import CALENDAR
 from handlers.oncall.refusal import Changed
 from handlers.oncall.requests import (
     AddTimeOff,
@@ -51,7 +52,7 @@ def test_an_override_keeps_whoever_was_planned_and_who_asked(team: Team) -> None
     assert (duty.planned.name, duty.final_name, duty.final_email) == (was, instead, f"{instead.lower()}@example.com")
     assert duty.override
     assert (duty.override.reason, duty.override.asked_by) == ("ill", team.ids["Ada"])
-    assert team.marks("calendar") == [f"shift:{DAY}:PM"]
+    assert team.marks(CALENDAR) == [f"shift:{DAY}:PM"]
     assert team.told().keys() == {was, instead}
 
 

@@ -59,7 +59,7 @@ async def test_a_failing_notion_never_fails_generation(database: Database, rows:
     await relay.drain()
     planned = rows("SELECT count(*) AS n FROM oncall_schedule")[0]["n"]
     assert planned > 100
-    marks = rows("SELECT status, count(*) AS n FROM sync_actions WHERE sink = 'calendar' GROUP BY status")
+    marks = rows("SELECT status, count(*) AS n FROM sync_actions WHERE sink = :sink GROUP BY status", sink=CALENDAR)
     assert marks == [{"status": "due", "n": planned}]
     again = rows("SELECT status, available_at FROM sync_actions WHERE key = :key", key=PLAN)
     assert again == [{"status": "due", "available_at": at(in_days(1), "02:00")}]

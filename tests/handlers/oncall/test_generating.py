@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from sqlalchemy import text
 
 from db import people
+from handlers.oncall.keys import CALENDAR
 from handlers.oncall.requests import AddTimeOff, SetHoliday, UnsetHoliday
 from tests.handlers.oncall.team import MONDAY, Team, at, in_days, iso
 
@@ -45,7 +46,7 @@ def test_each_day_the_schedule_grows_at_its_end_only(team: Team) -> None:
     consequence = team.plan()
     assert consequence.moves == ()
     assert {move.slot.date for move in consequence.added} == {in_days(63 + n) for n in range(5)}
-    assert team.marks("calendar") == sorted(f"shift:{m.slot.date}:{m.slot.rotation}" for m in consequence.added)
+    assert team.marks(CALENDAR) == sorted(f"shift:{m.slot.date}:{m.slot.rotation}" for m in consequence.added)
     assert team.told() == {}
 
 
@@ -69,7 +70,7 @@ def test_exactly_those_whose_shifts_moved_are_told(team: Team) -> None:
     assert {name for name, id_ in team.ids.items() if id_ in consequence.moved()} == moved
     assert team.told().keys() == moved
     assert all(str(day) in message for messages in team.told().values() for message in messages)
-    assert team.marks("calendar") == [f"shift:{day}:PM"]
+    assert team.marks(CALENDAR) == [f"shift:{day}:PM"]
 
 
 def test_inside_the_freeze_window_only_what_became_impossible_moves(team: Team) -> None:
@@ -103,7 +104,7 @@ def test_a_holiday_of_the_workspace_has_no_shifts_until_it_is_taken_back(team: T
     consequence = team.ask(SetHoliday(date=in_days(4), name="Founders' day"))
     assert {move.slot for move in consequence.moves} == {(in_days(4), name) for name in ("AM", "Core", "PM")}
     assert team.rows("SELECT * FROM oncall_schedule WHERE date = :d", d=in_days(4).isoformat()) == []
-    assert team.marks("calendar") == [f"shift:{in_days(4)}:{name}" for name in ("AM", "Core", "PM")]
+    assert team.marks(CALENDAR) == [f"shift:{in_days(4)}:{name}" for name in ("AM", "Core", "PM")]
     team.ask(UnsetHoliday(date=in_days(4)))
     assert team.server(in_days(4), "AM")
 

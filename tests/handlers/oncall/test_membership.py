@@ -11,14 +11,14 @@ from db.oncall_members import Absence
 from handlers.clerk.events import gone
 from handlers.oncall.daily import daily_plan
 from handlers.oncall.desk import Desk
-from handlers.oncall.keys import PLAN
+from handlers.oncall.keys import CALENDAR, PLAN, SLACK
 from handlers.oncall.requests import AddTimeOff, Override, Replan
 from handlers.people.recording import record, version, withdraw
 from handlers.registry import Context
 from tests.conftest import Rows
 from tests.handlers.oncall.team import MONDAY, at, in_days
 
-CONTEXT = Context(sinks=frozenset({"calendar", "slack"}))
+CONTEXT = Context(sinks=frozenset({CALENDAR, SLACK}))
 NOW = at(MONDAY)
 KEPT = ("oncall_schedule", "oncall_schedule_overrides", "oncall_members", "time_off", "shift_swaps")
 POOLS = {"ada": ["AM"], "ben": ["AM"], "pia": ["PM"], "quin": ["PM"], "rosa": ["PM"]}
