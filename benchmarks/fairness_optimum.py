@@ -6,9 +6,10 @@ It knows the whole time beforehand and no soft rule, so nothing that plans can h
 from dataclasses import dataclass
 
 from fairness_year import DEFAULT_RULES, Organisation, pieces_of
+from ortools.sat.python import cp_model
+
 from handlers.oncall.fairness import entitlement
 from handlers.oncall.model import HOUR_SECONDS, Shift, Slot
-from ortools.sat.python import cp_model
 
 WIDEST = 2_000 * HOUR_SECONDS
 

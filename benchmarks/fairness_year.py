@@ -1,4 +1,4 @@
-"""A made-up organisation and a year of its life: leave, sickness, people standing in, a newcomer; the same for every planner."""
+"""A made-up organisation and a year of its life, with the same leave, sickness and stand-ins for every planner."""
 
 import random
 from collections import defaultdict
@@ -42,7 +42,9 @@ class Organisation:
         return [START + number * WEEK for number in range(self.weeks)]
 
 
-def organisation(seed: int, weeks: int, am: int = 6, pm: int = 10, *, leave: bool = True, joiner: int | None = None) -> Organisation:
+def organisation(
+    seed: int, weeks: int, am: int = 6, pm: int = 10, *, leave: bool = True, joiner: int | None = None
+) -> Organisation:
     """`joiner`: in which week one more person begins, in a pool that depends on the seed."""
     rnd = random.Random(f"organisation {seed}")
     members = [Member(n, f"P{n:02}", frozenset({"AM" if n <= am else "PM"})) for n in range(1, am + pm + 1)]
@@ -72,8 +74,11 @@ def _absences(rnd: random.Random, member: Member, weeks: int) -> Iterator[Absenc
 
 @dataclass(slots=True)
 class Year:
-    """What came of it. `churn`: planned days that changed hands, outside and inside the freeze window; `broken`:
-    those inside that nothing had made impossible; `on_leave`: days on which somebody absent was on call."""
+    """What came of it, in days.
+
+    `churn`: changed hands before they were frozen. `repaired`, `broken`: changed hands inside the freeze window, because
+    they had become impossible and without need. `on_leave`: somebody absent was on call.
+    """
 
     shifts: dict[Slot, Shift] = field(default_factory=dict)
     churn: int = 0
