@@ -76,8 +76,8 @@ def _absences(rnd: random.Random, member: Member, weeks: int) -> Iterator[Absenc
 class Year:
     """What came of it, in days.
 
-    `churn`: changed hands before they were frozen. `repaired`, `broken`: changed hands inside the freeze window, because
-    they had become impossible and without need. `on_leave`: somebody absent was on call.
+    `churn`: changed hands before they were frozen. `repaired`, `broken`: changed hands inside the freeze window,
+    because they had become impossible, and without need. `on_leave`: somebody absent was on call.
     """
 
     shifts: dict[Slot, Shift] = field(default_factory=dict)
