@@ -44,7 +44,7 @@ def plan(
     """
     people = People(members, time_off, rules)
     rows = {shift.slot: shift for shift in history}
-    pins = {shift.slot: replace(shift, pinned=True) for shift in pinned}
+    pins = {shift.slot: replace(shift, pinned=True) for shift in pinned if shift.slot.date >= today}
     calendar = Calendar({slot.date for slot in rows | pins}, holidays, today, horizon, rules)
     kept = keep((rows | pins).values(), people, calendar.slots, today, rules)
     decided = _decide(people, kept, rows, calendar)
@@ -148,6 +148,14 @@ def _moved(
     for slot in sorted(rows, key=calendar.order):
         before, after = rows[slot].server, shifts[slot].server if slot in shifts else None
         if before != after and calendar.today <= slot.date <= calendar.until:
-            cause = kept.causes.get(slot) or (f"planned anew: {reasons[slot].why}" if slot in reasons else "pinned")
+            cause = kept.causes.get(slot) or _cause(before, reasons.get(slot))
             moves.append(Move(slot, before, after, cause, frozen(slot.date, calendar.today, calendar.rules)))
     return tuple(moves)
+
+
+def _cause(before: int | None, reason: Reason | None) -> str:
+    """Why a slot changed that alone could have stayed: the turn it is part of could not, or another is better."""
+    if reason is None:
+        return "pinned"
+    excluded = (f"{exclusion.name}: {exclusion.why}" for exclusion in reason.excluded if exclusion.person == before)
+    return next(excluded, f"planned anew: {reason.why}")

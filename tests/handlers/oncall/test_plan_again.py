@@ -137,6 +137,23 @@ def test_a_pin_on_somebody_on_leave_stays_and_is_reported() -> None:
     assert f"on leave {MONDAY}" in made.conflicts[0].why
 
 
+def test_a_pin_does_not_rewrite_the_past() -> None:
+    rows, pin = [Shift(Slot(MONDAY, "AM"), 1)], Shift(Slot(MONDAY, "AM"), 2)
+    made = team(*SIXTEEN, pinned=(pin,)).plan(MONDAY + DAY, history=rows)
+    assert made == team(*SIXTEEN).plan(MONDAY + DAY, history=rows)
+
+
+def test_leave_outside_the_freeze_window_moves_the_whole_turn_and_names_the_leave() -> None:
+    monday = MONDAY + 5 * WEEK
+    before = team(*SIXTEEN)
+    first = before.plan(weeks=6)
+    who = servers(first)[Slot(monday, "AM")]
+    assert who
+    made = replace(before, time_off=(off(who, monday + DAY),)).plan(weeks=6, history=first.assignments)
+    moved = {move.slot.date: move.why for move in made.moved if move.slot.rotation == "AM" and move.before == who}
+    assert moved == {monday + n * DAY: f"P{who}: on leave {monday + DAY}..{monday + DAY}" for n in range(5)}
+
+
 def test_a_pin_on_somebody_who_left_is_planned_anew() -> None:
     slot = Slot(MONDAY + WEEK, "AM")
     before = team(*SIXTEEN)
