@@ -105,7 +105,8 @@ class Team:
         return [dict(row) for row in self.tx.execute(text(sql), values).mappings()]
 
     def everything(self) -> dict[str, list[Any]]:
-        return {table: list(self.tx.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2, 3"))) for table in TABLES}  # noqa: S608 - ours
+        found = {table: self.tx.execute(text(f"SELECT * FROM {table}")) for table in TABLES}  # noqa: S608 - ours
+        return {table: sorted(map(repr, rows)) for table, rows in found.items()}
 
     def marks(self, sink: str) -> list[str]:
         return [row["key"] for row in self.rows("SELECT key FROM sync_actions WHERE sink = :s ORDER BY key", s=sink)]
