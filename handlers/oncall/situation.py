@@ -42,7 +42,8 @@ class Situation:
     @property
     def digest(self) -> str:
         """Equal while nothing has changed that a decision could depend on; time alone changes nothing."""
-        return sha256(repr(replace(self, now=0)).encode()).hexdigest()
+        slots = [(slot, replace(duty.planned, reason={}), duty.override) for slot, duty in self.duties.items()]
+        return sha256(repr((replace(self, now=0, duties={}), slots)).encode()).hexdigest()
 
     @property
     def rules(self) -> Rules:
