@@ -80,12 +80,22 @@ def test_a_week_nobody_can_serve_whole_is_cut_into_the_fewest_parts() -> None:
 
 
 def test_the_late_rotation_goes_to_whoever_had_it_least_when_all_else_is_equal() -> None:
-    # 1 and 2 took turns, three weeks ago and more, with equal hours; but only 1 of them late.
-    late = [Shift(Slot(MONDAY + n * DAY, "PM"), 1) for n in range(5)]
-    early = [Shift(Slot(MONDAY + n * DAY, "AM"), 2) for n in range(5)]
+    # 1 and 2 had equal hours three weeks ago, but only 2 of them late.
+    late = [Shift(Slot(MONDAY + n * DAY, "PM"), 2) for n in range(5)]
+    early = [Shift(Slot(MONDAY + n * DAY, "AM"), 1) for n in range(5)]
     rules = replace(DEFAULT_RULES, rotations=(DEFAULT_RULES.rotations[0], DEFAULT_RULES.rotations[2]))
     made = replace(team(BOTH, BOTH), rules=rules).plan(MONDAY + 3 * WEEK, 1, [*late, *early])
-    assert week(made, MONDAY + 3 * WEEK)["PM"] == [2] * 5
+    assert week(made, MONDAY + 3 * WEEK)["PM"] == [1] * 5
+
+
+def test_whoever_has_waited_longest_is_next_when_all_are_even() -> None:
+    rows = [
+        Shift(Slot(MONDAY + at * WEEK + n * DAY, "AM"), who) for at, who in enumerate((4, 3, 2, 1)) for n in range(5)
+    ]
+    rules = replace(DEFAULT_RULES, rotations=DEFAULT_RULES.rotations[:1])
+    made = replace(team(AM, AM, AM, AM), rules=rules).plan(MONDAY + 4 * WEEK, 4, rows)
+    assert [week(made, MONDAY + at * WEEK)["AM"][0] for at in range(4, 8)] == [4, 3, 2, 1]
+    assert "has waited longest since the last turn" in made.reasons[Slot(MONDAY + 4 * WEEK, "AM")].why
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
