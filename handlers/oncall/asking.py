@@ -56,7 +56,7 @@ class Balance:
 def who(tx: Connection, context: Context, instant: int) -> Now:
     """Who is on call at an instant (ms), overrides honoured, and who comes next."""
     day = settings.load(tx, context).today(instant)
-    on = oncall.at(tx, context.workspace_id, instant, day - ONE_DAY, day)
+    on = oncall.at(tx, context.workspace_id, instant, day - ONE_DAY, day + ONE_DAY)
     soon = oncall.after(tx, context.workspace_id, instant, day - ONE_DAY, len(settings.NAMES))
     following = [duty for duty in soon if duty.planned.starts_at == soon[0].planned.starts_at]
     return Now(tuple(on), tuple(following))
