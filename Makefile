@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench drill lock clean
+.PHONY: help install demo test check bench fairness drill lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench: install ## measure everything beside its references, in one run
 
 drill: install ## lose the database under load, restore it, and print the time it took and the data lost
 	@$(BIN)/python benchmarks/drill.py
+
+fairness: install ## measure the on-call planner beside simple rules and the exact optimum
+	@$(BIN)/python benchmarks/fairness.py
 
 lock: install ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

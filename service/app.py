@@ -25,6 +25,7 @@ from handlers.schedule import Job, arm
 from service import platforms
 from service.clock import now_ms
 from service.door import open_database
+from service.feed import FEED
 from service.health import Health
 from service.intake import Intake
 from service.relay import STOP_DEADLINE_S, Relay
@@ -131,6 +132,7 @@ def create_app(settings: Settings) -> Starlette:
         ),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
+        FEED,
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=ERRORS)
     app.router.redirect_slashes = False  # a sender takes a redirect for a failure: say plainly that nothing is there

@@ -8,6 +8,8 @@ from db.sqlite import SqliteFile
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
+from handlers.oncall import erasure
+from handlers.oncall.daily import daily_plan
 from handlers.registry import Context, Forget, Sink, Source
 from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
@@ -23,7 +25,7 @@ SLACK_INTERVAL_MS = 1_000  # chat.postMessage: about one a second and channel
 
 
 # What each feature does when a person is deleted or erased, before their row goes: forget(tx, user_id, now).
-FORGET: tuple[Forget, ...] = ()
+FORGET: tuple[Forget, ...] = (erasure.forget,)
 
 
 def context(settings: Settings) -> Context:
@@ -55,10 +57,10 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
     return found
 
 
-def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
+def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
     """What this installation does at a time, rather than because something came in."""
     keep = Keep(settings.keep_event_bodies_days, settings.keep_sync_logs_days, settings.keep_settled_marks_days)
-    found = [Job(PURGE, Purge(keep).run)]
+    found = [Job(PURGE, Purge(keep).run), daily_plan(context)]
     file = database_file(settings.database_url)
     if settings.backup_dir and file is not None:  # PostgreSQL: `rollcall backup` from cron, or its own tools
         backup = Backup(

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from db import identities, locks, outbox, people, user_data
 from db.identities import Identity, trace
+from handlers.oncall.membership import alter, depart, rotate
 from handlers.people import values
 from handlers.people.deriving import DERIVED_KEYS, Derived, derive, shown
 from handlers.people.forgetting import forget_deleted
@@ -167,6 +168,7 @@ def _settle(tx: Connection, said: Identity | None, near: list[Identity], context
     current = {user_id: row for user_id in owners.values() if user_id and (row := people.get(tx, user_id))}
     derived = {group.anchor.ref: derive(group, context.admin_emails) for group in groups}
     for user_id in vacated:
+        depart(tx, user_id, _heir(user_id, groups, owners), context, now)
         people.remove(tx, user_id)
         outbox.mark(tx, context.workspace_id, _directory(context), person_key(user_id), now)
     if len(groups) > 1:
@@ -177,7 +179,7 @@ def _settle(tx: Connection, said: Identity | None, near: list[Identity], context
         ref = group.anchor.ref
         user_id = _write_person(tx, owners[ref], current, derived[ref], context, now)
         if on_roster:
-            people.set_rotations(tx, context.workspace_id, user_id, derived[ref].rotations)
+            rotate(tx, user_id, derived[ref].rotations, context, now)
         links.update({member.ref: user_id for member in group.members})
     _link(tx, said, near, links)
     return links.get(said.ref) if said else None
@@ -195,6 +197,13 @@ def _keep_rows(groups: list[Group]) -> dict[Ref, int | None]:
         free = (member.user_id for member in own if member.user_id and member.user_id not in kept.values())
         kept[group.anchor.ref] = next(free, None)
     return kept
+
+
+def _heir(user_id: int, groups: list[Group], owners: dict[Ref, int | None]) -> int | None:
+    """Who goes on for a row that is given up because two turned out to be one person."""
+    own = (CLERK, ROSTER)
+    ours = (g for g in groups if any(m.user_id == user_id and m.provider in own for m in g.members))
+    return next((owners[group.anchor.ref] for group in ours), None)
 
 
 def _release_taken(tx: Connection, current: dict[int, people.Person], wanted: dict[int | None, Derived]) -> None:
@@ -222,6 +231,7 @@ def _write_person(
         held = user_data.load(tx, user_id)
         if current[user_id] != wanted.person:
             people.change(tx, user_id, wanted.person, now)
+            alter(tx, user_id, context, now)
         changed = shown(current[user_id], held) != wanted.visible
     _write_data(tx, user_id, held, wanted.data)
     if changed:

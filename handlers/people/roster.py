@@ -53,8 +53,16 @@ class _Line:
 
 def read(text: str, form: str) -> list[Entry]:
     """The entries, one an address, sorted. Raises BadRoster with every complaint; then nothing may be imported."""
+    entries, complaints = sift(text, form)
+    if complaints:
+        raise BadRoster(complaints)
+    return entries
+
+
+def sift(text: str, form: str) -> tuple[list[Entry], list[str]]:
+    """The entries of the good lines, and what is wrong with the others."""
     if len(text) > LONGEST:
-        raise BadRoster([f"the file is longer than {LONGEST:,} characters: split it"])
+        return [], [f"the file is longer than {LONGEST:,} characters: split it"]
     complaints: list[str] = []
     merged: dict[str, Entry] = {}
     try:
@@ -67,9 +75,7 @@ def read(text: str, form: str) -> list[Entry]:
         complaints.extend(bad.complaints)
     if not merged and not complaints:
         complaints.append("the file names nobody")
-    if complaints:
-        raise BadRoster(complaints)
-    return sorted(merged.values(), key=lambda entry: entry.email)
+    return sorted(merged.values(), key=lambda entry: entry.email), complaints
 
 
 def write(entries: Iterable[Entry], form: str) -> str:

@@ -7,7 +7,7 @@ from alembic import op
 from pydantic_core import from_json
 
 revision = "004"
-down_revision = "002"
+down_revision = "003"
 branch_labels = None
 depends_on = None
 

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from db.database import Unavailable, WrongDatabase
+from handlers.oncall.refusal import Refusal
 from handlers.registry import Refused, SinkDown, Throttled
 from service.app import NotMigrated
 from service.cli.console import complain
@@ -49,6 +50,7 @@ class Misuse(Exception):
 ENDS: tuple[tuple[type[Exception], Code], ...] = (
     (Problem, Code.PROBLEM),
     (Misuse, Code.USAGE),
+    (Refusal, Code.PROBLEM),
     (SettingsError, Code.USAGE),
     (WrongDatabase, Code.USAGE),
     (NotMigrated, Code.DATABASE),

@@ -19,6 +19,7 @@ from service import platforms
 from service.cli import session
 from service.cli.console import AsJson, err, note, print_json, print_record, say
 from service.cli.exits import Misuse
+from service.cli.files import read_text, write_text
 from service.clock import now_ms
 from service.limiter import Limiter
 from service.settings import Settings
@@ -73,11 +74,11 @@ def import_roster(
         if replace:
             raise Misuse("--export and --replace exclude each other")
         entries = session.read(roster)
-        _write(file, rosters.write(entries, form))
+        write_text(file, rosters.write(entries, form))
         print_json({"file": str(file), "people": len(entries)}) if as_json else say(f"{len(entries)} people in {file}")
         return
     try:
-        entries = rosters.read(_text(file), form)
+        entries = rosters.read(read_text(file, "a roster", rosters.LONGEST), form)
     except rosters.BadRoster as bad:
         raise Misuse("\n".join([*bad.complaints, f"nothing was imported from {file}"])) from None
     context = platforms.context(session.settings())
@@ -132,20 +133,3 @@ def _form(file: Path) -> str:
     if form is None:
         raise Misuse(f"{file}: name it .csv or .yaml, so that its format is known")
     return form
-
-
-def _text(file: Path) -> str:
-    try:
-        if file.stat().st_size > 4 * rosters.LONGEST:  # bytes a character, at most
-            raise Misuse(f"{file} is too large for a roster: it may have {rosters.LONGEST:,} characters")
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Misuse(f"{file} cannot be read: {reason}") from None
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Misuse(f"{file} cannot be written: {error.strerror}") from None

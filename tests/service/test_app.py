@@ -105,7 +105,7 @@ async def test_a_database_behind_the_migrations_stops_the_start(serve: Serve, da
 
 def test_the_application_is_built_without_touching_the_database(no_environment: None) -> None:
     app = create_app(Settings(_env_file=None, database_url="sqlite:////nowhere/rollcall.db"))
-    assert {getattr(route, "path", "") for route in app.routes} == {"/healthz", "/readyz"}
+    assert {getattr(route, "path", "") for route in app.routes} == {"/healthz", "/readyz", "/oncall/{token}.ics"}
 
 
 # --- who is an administrator ---

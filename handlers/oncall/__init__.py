@@ -1,0 +1,1 @@
+"""On call: who is it, why, and who comes next."""
