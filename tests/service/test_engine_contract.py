@@ -21,6 +21,10 @@ from tests.engines import Engine, engine, until
 from tests.processes import Starter, starter
 
 SLOW_S = 0.25
+CUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +205,23 @@ async def test_a_connection_that_drops_in_the_middle_of_a_delivery_makes_no_seco
     await rollcall.say("user_1")
     await rollcall.settled()
     await rollcall.agreed()
+
+
+@pytest.mark.postgresql_only("a file has no connection to cut")
+async def test_database_connections_cut_in_the_middle_of_a_delivery_make_no_second_page(rollcall: Engine) -> None:
+    await rollcall.start(2)
+    await rollcall.idle()
+    slow = rollcall.world.faults.add(path_prefix="/v1/pages", kind="slow", seconds=SLOW_S, committed=True, times=4)
+    for number in range(4):
+        await rollcall.say(f"user_{number}")
+    await until(lambda: slow.hits)
+    assert len(await rollcall.rows(CUT)) > 4
+    await rollcall.say("user_5")
+    await asyncio.sleep(1.0)
+    await rollcall.pass_time()  # what could not be settled has a lease to its end
+    await rollcall.settled()
+    await rollcall.agreed()
+    assert len(rollcall.sent("POST")) == 5
 
 
 # -- ends ----------------------------------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ KEY = "person:1"
 @pytest.fixture
 async def queued(database_url: str) -> AsyncIterator[Database]:
     """The database as every process opens it where workers deliver."""
-    async with open_database(Settings(_env_file=None, database_url=database_url, relay="worker")) as database:
+    settings = Settings(_env_file=None, database_url=database_url, relay="worker")
+    async with open_database(settings, deadline_s=10.0) as database:
         yield database
 
 
@@ -240,6 +241,19 @@ async def test_workers_go_on_when_all_connections_are_cut(queued: Database, rela
         await queued.write(raise_a_mark, f"person:{number}")
         await until(lambda: given(relay)[-1] == f"person:{number}")  # noqa: B023
     await until(lambda: relay.alive)
+
+
+async def test_a_job_that_waits_for_its_sink_is_handed_on_when_the_worker_ends(
+    queued: Database, relay: QueueRelay, rows: Rows
+) -> None:
+    await queued.write(limits.block, "notion", now_ms() + 60_000)
+    await queued.write(raise_a_mark)
+    doing = "SELECT 1 FROM procrastinate_jobs WHERE task_name = 'deliver' AND status = 'doing'"
+    await until(lambda: rows(doing))
+    await relay.stop(2.0)
+    assert {job["scheduled_at"] for job in rows(JOBS)} == {None}
+    assert rows(doing) == []
+    assert given(relay) == []
 
 
 async def test_jobs_of_a_worker_that_died_are_forgotten(queued: Database, relay: QueueRelay, rows: Rows) -> None:
