@@ -6,11 +6,15 @@ from db.database import Database
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
+from handlers.oncall.changeover import changeover
 from handlers.oncall.daily import daily_plan
+from handlers.oncall.reminding import reminders
+from handlers.people.linking import SLACK
 from handlers.registry import Context, Sink, Source
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
 from handlers.slack.sink import SlackSink
+from handlers.slack.standing import GROUP, TOPIC
 from service.clock import now_ms
 from service.limiter import Limiter
 from service.settings import Settings, plain
@@ -41,7 +45,18 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
     if settings.slack_bot_token and settings.slack_alert_channel:
         limiter = Limiter(database, "slack", SLACK_INTERVAL_MS, now_ms)
         token = settings.slack_bot_token.get_secret_value()
-        found.append(SlackSink(token, settings.slack_alert_channel, settings.slack_base_url, limiter.wait))
+        found.append(
+            SlackSink(
+                token,
+                settings.slack_alert_channel,
+                settings.slack_base_url,
+                limiter.wait,
+                context=context,
+                clock=now_ms,
+                oncall_channel=settings.slack_oncall_channel,
+                usergroup=settings.slack_oncall_usergroup,
+            )
+        )
     if due := jobs(settings, context):
         found.append(Schedule(due, context, now_ms))
     return found
@@ -49,7 +64,8 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
     """What this installation does at a time, rather than because something came in."""
-    return (daily_plan(context),)
+    slack = (changeover(context, SLACK, (TOPIC, GROUP)), reminders(context)) if SLACK in context.sinks else ()
+    return (daily_plan(context), *slack)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from service.cli import actions, events, imports, notion, oncall_change, oncall_setup, people
-from service.cli.oncall import app as oncall
 from service.cli.demo import demo
 from service.cli.doctor import doctor
 from service.cli.exits import Commands, epilog
 from service.cli.migrate import migrate
+from service.cli.oncall import app as oncall
 from service.cli.send import send
 from service.cli.serve import serve
 

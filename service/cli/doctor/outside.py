@@ -9,7 +9,7 @@ from handlers.notion.api import NotionApi
 from handlers.notion.directory import schema_differences
 from handlers.people.linking import CLERK
 from handlers.registry import Gone, Refused, SinkDown
-from handlers.slack.sink import call, web_client
+from handlers.slack.api import call, web_client
 from service import platforms
 from service.cli.doctor.check import Check, failed, off, ok, warning
 from service.cli.switches import missing
