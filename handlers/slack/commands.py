@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from db import people
 from handlers.oncall import asking, settings, words
 from handlers.oncall.refusal import Refusal
-from handlers.oncall.requests import AddTimeOff, AskSwap, LiftOverride, Override, RemoveTimeOff, Request
+from handlers.oncall.requests import AddTimeOff, AskSwap, LiftOverride, Override, RemoveTimeOff, Replan, Request
 from handlers.registry import Context
 from handlers.slack import blocks, showing, typed
 from handlers.slack.callers import Caller, caller
@@ -189,3 +190,14 @@ def back(tx: Connection, asked: Asked) -> Answer:
         known = ", ".join(f"{one.first}..{one.last}" for one in absences) or "none"
         raise Refusal(f"You are not away on {day}: your time off to come is {known}.")
     return RemoveTimeOff(by=asked.caller.id, absence=found.id)
+
+
+@word("plan", "/oncall plan, or /oncall plan --anyway with too few people.")
+def plan(tx: Connection, asked: Asked) -> Answer:
+    """By itself the clock plans daily; this is for after the roster was changed."""
+    if asked.said.words:
+        raise usage("plan")
+    row = people.get(tx, asked.caller.id)
+    if row is None or row.role != "admin":
+        raise Refusal("Only an administrator can have the schedule planned anew: ask one; it is planned daily anyway.")
+    return Replan(by=None, anyway=asked.said.anyway)

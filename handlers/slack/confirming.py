@@ -77,7 +77,8 @@ async def confirmed(desk: Desk, submission: Submission, now: int) -> tuple[str, 
     """What became of it, and the window that says so. Raises Refusal and Unavailable; then nothing was done."""
     kept, key = kept_in(submission), f"view:{submission.view.id}"
     who = await desk.database.read(caller, desk.context, submission.user.id)
-    request = kept.request.model_copy(update={"by": who.id})
+    # None: planning anew, which nobody in the schedule need ask for.
+    request = kept.request.model_copy(update={"by": who.id}) if kept.request.by is not None else kept.request
     if await desk.database.read(_is_done, key):
         return "again", blocks.told("Done", AGAIN)
     try:

@@ -30,6 +30,7 @@ HELP = (
     "`/oncall lift today PM` whoever was planned serves after all",
     "`/oncall swap` offer one of your shifts; or `/oncall swap friday PM with @ada for monday PM because of a party`",
     "`/oncall off 2026-12-24..2026-12-31` you are away; `/oncall back 2026-12-24` ends that",
+    "`/oncall plan` administrators: plan anew, after the roster changed",
     "`/rollcall` who I think you are",
     "Days: 2026-12-24, today, tomorrow, friday. You see what would happen before you confirm it.",
 )
