@@ -107,9 +107,13 @@ class Office:
 
     async def deliver(self, sink: str = "slack") -> None:
         """What the relay would do by now."""
-        loop = next(loop for loop in self.web.service.relay.loops if loop.sink.name == sink)
-        while (await step(loop)).claims:
+        while await self.deliver_once(sink):
             pass
+
+    async def deliver_once(self, sink: str = "slack") -> bool:
+        """One mark; whether there was one."""
+        loop = next(loop for loop in self.web.service.relay.loops if loop.sink.name == sink)
+        return bool((await step(loop)).claims)
 
     def heard(self, name: str) -> list[str]:
         """Direct messages somebody got."""
