@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from db import inbox
 from handlers.oncall.changing import apply
 from handlers.oncall.consequence import Consequence
-from handlers.oncall.deciding import Decision
+from handlers.oncall.decision import Decision
 from handlers.oncall.desk import Apply, Desk
 from handlers.oncall.refusal import Changed, Refusal
 from handlers.oncall.requests import Request

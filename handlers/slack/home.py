@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from db import oncall_swaps, outbox, people
 from db.oncall_swaps import Swap
 from handlers.oncall import asking
-from handlers.oncall.deciding import Decision
+from handlers.oncall.decision import Decision
 from handlers.oncall.refusal import Refusal
 from handlers.people.linking import SLACK
 from handlers.registry import Context
