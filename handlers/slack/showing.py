@@ -11,7 +11,7 @@ from db import people, sync, user_data
 from db.oncall import Duty
 from handlers.oncall import asking, settings, words
 from handlers.oncall.asking import Explained
-from handlers.oncall.consequence import Consequence
+from handlers.oncall.consequence import Consequence, spans
 from handlers.oncall.hours import local
 from handlers.oncall.model import Reason
 from handlers.people.linking import NOTION
@@ -122,7 +122,7 @@ def consequence(found: Consequence) -> list[str]:
     """Who moves, how the differences change, and what else to know before confirming."""
     lines = [f":warning: {escape(one)}" for one in found.warnings]
     if found.moves:
-        lines += ["*Who moves*", *shortened(f"• {escape(str(move))}" for move in found.moves)]
+        lines += ["*Who moves*", *shortened(f"• {escape(str(span))}" for span in spans(found.moves))]
     else:
         lines.append("Nobody's shift moves.")
     if found.added:

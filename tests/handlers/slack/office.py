@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,10 +16,12 @@ from handlers.oncall import asking
 from handlers.oncall.desk import Desk
 from handlers.oncall.requests import Replan
 from handlers.people.recording import record, version
+from handlers.slack import bolt
 from handlers.slack.events import identity_of
 from handlers.slack.payloads import User
 from service import platforms
 from service.clock import now_ms
+from service.sandbox import slack_hand, slack_windows
 from service.sandbox.people import Persona, personas, slack_user
 from service.sandbox.senders import Door
 from service.sandbox.slack_hand import Hand
@@ -151,7 +153,7 @@ async def _service(
         "slack_oncall_channel": channel,
         "slack_oncall_usergroup": group,
     }
-    with patch.object(platforms, "SLACK_INTERVAL_MS", 0):
+    with patch.object(platforms, "SLACK_INTERVAL_MS", 0), unhurried():
         async with serve(**{**chosen, **settings}) as web:
             office = Office(web, world, people, channel, group)
             for name, persona in people.items():
@@ -171,6 +173,16 @@ async def _admit(office: Office, name: str, persona: Persona) -> None:
     in_slack = identity_of(User.model_validate(account), sent_at=1, body=b"")
     for said in (on_roster, in_slack):
         assert await office.web.write(record, said, context, now)
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """Three seconds are short on a loaded machine; what happens past them is for tests of their own."""
+    with contextlib.ExitStack() as stack:
+        for where, name in ((bolt, "ANSWER_S"), (bolt, "OPEN_TIMEOUT_S"), (slack_windows, "TRIGGER_S")):
+            stack.enter_context(patch.object(where, name, 60))
+        stack.enter_context(patch.object(slack_hand, "PATIENCE_S", 60))
+        yield
 
 
 def _calm(tx: Any) -> None:

@@ -194,7 +194,8 @@ async def test_the_group_is_left_alone_when_slack_knows_nobody_on_call(office: O
 
 
 async def test_without_a_schedule_nothing_is_written(office: Office) -> None:
-    await office.web.write(lambda tx: tx.exec_driver_sql("DELETE FROM oncall_schedule"))
+    for statement in ("DELETE FROM oncall_schedule", "DELETE FROM sync_actions WHERE key = 'oncall:plan'"):
+        await office.web.write(lambda tx, sql=statement: tx.exec_driver_sql(sql))
     office.world.slack.channels[office.channel]["topic"]["value"] = "ours"
     await tick(office, SOON)
     assert (topic_of(office), writes(office)) == ("ours", [])
