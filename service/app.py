@@ -22,7 +22,7 @@ from db.database import Database, Unavailable
 from handlers.people.recording import rederive
 from handlers.registry import Context, Source
 from handlers.schedule import Job, arm
-from service import platforms
+from service import interactions, platforms
 from service.clock import now_ms
 from service.door import open_database
 from service.feed import FEED
@@ -130,6 +130,7 @@ def create_app(settings: Settings) -> Starlette:
             Route(source.path, Webhooks(source), methods=["POST"], max_body_size=BODY_LIMIT)
             for source in platforms.sources(settings).values()
         ),
+        *interactions.routes(settings, BODY_LIMIT),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
         FEED,

@@ -26,8 +26,8 @@ from db.outbox import LEASE_MS
 from handlers.clerk.api import ClerkApi
 from handlers.clerk.importing import ClerkImport
 from handlers.notion import reconcile, setup
+from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
-from handlers.slack.sink import web_client
 from service import platforms
 from service.clock import now_ms
 from service.sandbox.senders import Door, Platform, Receipt, Sender

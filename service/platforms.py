@@ -9,12 +9,16 @@ from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.sink import NotionSink
 from handlers.oncall import erasure
+from handlers.oncall.changeover import changeover
 from handlers.oncall.daily import daily_plan
+from handlers.oncall.reminding import reminders
+from handlers.people.linking import SLACK
 from handlers.registry import Context, Forget, Sink, Source
 from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
 from handlers.slack.sink import SlackSink
+from handlers.slack.standing import GROUP, TOPIC
 from service.backups import BACKUP, Backup
 from service.clock import now_ms
 from service.limiter import Limiter
@@ -51,7 +55,18 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
     if settings.slack_bot_token and settings.slack_alert_channel:
         limiter = Limiter(database, "slack", SLACK_INTERVAL_MS, now_ms)
         token = settings.slack_bot_token.get_secret_value()
-        found.append(SlackSink(token, settings.slack_alert_channel, settings.slack_base_url, limiter.wait))
+        found.append(
+            SlackSink(
+                token,
+                settings.slack_alert_channel,
+                settings.slack_base_url,
+                limiter.wait,
+                context=context,
+                clock=now_ms,
+                oncall_channel=settings.slack_oncall_channel,
+                usergroup=settings.slack_oncall_usergroup,
+            )
+        )
     if due := jobs(settings, context):
         found.append(Schedule(due, context, now_ms))
     return found
@@ -67,6 +82,8 @@ def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
             SqliteFile(file), Path(settings.backup_dir), settings.backup_every_minutes, settings.backup_keep_days
         )
         found.append(Job(BACKUP, backup.run))
+    if SLACK in context.sinks:
+        found += [changeover(context, SLACK, (TOPIC, GROUP)), reminders(context)]
     return tuple(found)
 
 

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     slack_signing_secret: Secrets = ()
     slack_bot_token: SecretStr | None = None
     slack_alert_channel: str | None = None
+    slack_oncall_channel: str | None = None
+    slack_oncall_usergroup: str | None = None
     slack_base_url: str = "https://slack.com/api/"
 
     notion_api_token: SecretStr | None = None

@@ -4,7 +4,10 @@ Planning takes up to seconds for hundreds of people; no transaction and no event
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from db.database import Database
 from handlers.oncall.changing import apply, must_be_as_shown
@@ -17,6 +20,7 @@ from handlers.oncall.situation import gather
 from handlers.registry import Context
 
 TRIES = 5  # others may change the schedule between the decision and the write
+Apply = Callable[[Connection, Context, Decision, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,15 @@ class Desk:
         """What would happen; nothing does."""
         return (await self._decide(request, now)).consequence
 
-    async def confirm(self, request: Request, shown: str | None, now: int) -> Consequence:
-        """Do it. `shown`: digest of the consequence that was confirmed, or None; Changed if another would follow."""
+    async def confirm(self, request: Request, shown: str | None, now: int, applying: Apply = apply) -> Consequence:
+        """Do it. `shown`: digest of the consequence that was confirmed, or None; Changed if another would follow.
+
+        `applying`: what a surface writes in the same transaction besides, around `apply`.
+        """
         for _ in range(TRIES):
             decision = await self._decide(request, now)
             must_be_as_shown(decision, shown)
-            if await self.database.write(apply, self.context, decision, now):
+            if await self.database.write(applying, self.context, decision, now):
                 return decision.consequence
         raise Changed
 

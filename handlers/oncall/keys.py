@@ -7,6 +7,8 @@ from handlers.oncall.model import Slot
 CALENDAR = "calendar"  # the sink that shows the schedule: a mark `shift:<date>:<rotation>` each
 SLACK = "slack"  # the sink that carries messages to people
 PLAN = "oncall:plan"  # the job that plans, a mark of the clock
+CHANGEOVER = "oncall:changeover"  # the job that says when somebody else is on call
+REMIND = "oncall:remind"  # the job that reminds people of their shifts
 
 _SHIFT = "shift:"
 

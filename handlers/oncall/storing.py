@@ -10,12 +10,13 @@ from handlers.alerts import alert
 from handlers.oncall import settings
 from handlers.oncall.consequence import spans
 from handlers.oncall.decision import NEW, Decision
-from handlers.oncall.keys import CALENDAR, SLACK, message_key, shift_key
+from handlers.oncall.keys import CALENDAR, CHANGEOVER, SLACK, message_key, shift_key
 from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.replanning import run_id
 from handlers.oncall.situation import Situation
 from handlers.registry import Context
+from handlers.schedule import CLOCK
 
 log = structlog.get_logger()
 
@@ -30,6 +31,8 @@ def store(tx: Connection, context: Context, decision: Decision, now: int) -> Non
     changed = _changed(before, after)
     if CALENDAR in context.sinks:
         outbox.mark_many(tx, context.workspace_id, CALENDAR, [shift_key(slot) for slot in changed], now)
+    if changed:
+        outbox.mark(tx, context.workspace_id, (CLOCK,), CHANGEOVER, now)
     _tell(tx, context, decision, now)
     _alert(tx, context, decision, now)
     consequence = decision.consequence

@@ -1,1 +1,1 @@
-"""Slack: what people are called there. Its Events API comes through our intake; alerts go out to a channel."""
+"""Slack: what people are called there. Its events come through our intake, commands and windows through Bolt."""

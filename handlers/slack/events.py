@@ -7,16 +7,18 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from db import limits
+from db import limits, sync
 from db.identities import Identity
 from db.inbox import key_of
+from db.sync import Known
 from handlers.addresses import address
 from handlers.alerts import alert
 from handlers.bodies import complaint, json_object
 from handlers.people.linking import CONFIRMATION, SLACK
 from handlers.people.recording import record, version
 from handlers.registry import APPLIED, Context, Dispatch, Event, Malformed, Message, Outcome, Reply, Source, ignored
-from handlers.slack.payloads import Empty, Envelope, RateLimited, TokensRevoked, User, UserEvent
+from handlers.slack.home import HOME, mark_home
+from handlers.slack.payloads import Empty, Envelope, HomeOpened, RateLimited, TokensRevoked, User, UserEvent
 from handlers.slack.signature import Verifier
 
 log = structlog.get_logger()
@@ -88,6 +90,17 @@ def tokens_revoked(tx: Connection, event: Event[Envelope], context: Context, now
 @dispatch.on("app_uninstalled", data=Empty)
 def app_uninstalled(tx: Connection, _event: Event[Envelope], context: Context, now: int) -> Outcome:
     return _sending_off(tx, "the app was uninstalled", context, now)
+
+
+@dispatch.on("app_home_opened", data=HomeOpened)
+def app_home_opened(tx: Connection, event: Event[Envelope], context: Context, now: int) -> Outcome:
+    """The page is brought up to date each time somebody looks at it; it goes out as a mark, so it is not lost."""
+    if event.data.tab not in (None, "home"):
+        return ignored("another tab than the home page")
+    if event.data.view is None:  # whatever was shown there once is gone
+        sync.remember(tx, context.workspace_id, SLACK, f"{HOME}{event.data.user}", Known(), now)
+    mark_home(tx, context, event.data.user, now)
+    return APPLIED
 
 
 @dispatch.on("app_rate_limited", data=RateLimited)

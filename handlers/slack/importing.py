@@ -12,9 +12,9 @@ from db.identities import Identity
 from handlers.patience import patiently
 from handlers.people.importing import Import, Tally, body_of, why
 from handlers.registry import Malformed, SinkDown, Unauthorized
+from handlers.slack.api import call
 from handlers.slack.events import identity_of, not_ours
 from handlers.slack.payloads import User
-from handlers.slack.sink import call
 
 log = structlog.get_logger()
 

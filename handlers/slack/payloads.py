@@ -65,6 +65,14 @@ class Empty(_Payload):
     pass
 
 
+class HomeOpened(_Payload):
+    """`view` is absent while nothing was ever published there."""
+
+    user: SlackId
+    tab: str | None = None
+    view: dict[str, Any] | None = None
+
+
 class RateLimited(_Payload):
     """A top-level type of its own: no event in it, and no event id."""
 

@@ -13,8 +13,8 @@ from handlers.clerk.importing import ClerkImport
 from handlers.people import roster as rosters
 from handlers.people.enrolling import enroll, roster
 from handlers.people.importing import Tally
+from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
-from handlers.slack.sink import web_client
 from service import platforms
 from service.cli import session
 from service.cli.console import AsJson, err, note, print_json, print_record, say

@@ -9,6 +9,7 @@ from service.settings import Settings
 NEEDS = {
     "clerk webhooks": ("clerk_webhook_signing_secret",),
     "slack events": ("slack_signing_secret",),
+    "slack commands": ("slack_signing_secret", "slack_bot_token"),
     "slack alerts": ("slack_bot_token", "slack_alert_channel"),
     "notion pages": ("notion_api_token", "notion_people_data_source_id"),
 }

@@ -6,23 +6,31 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 from service.sandbox.faults import Fault
 from service.sandbox.people_slack import APP_ID, BOT_USER_ID, TEAM_ID, slack_deactivated
-from service.sandbox.wire import Answer, Call, Json, RefusedError
+from service.sandbox.slack_kit import Invalid, blocks_of
+from service.sandbox.slack_windows import Windows, refuse
+from service.sandbox.wire import Answer, Call, Json
 
-SCOPES = ("users:read", "users:read.email", "chat:write", "channels:read", "team:read")
+SCOPES = (
+    "users:read",
+    "users:read.email",
+    "chat:write",
+    "channels:read",
+    "team:read",
+    "commands",
+    "channels:write.topic",
+    "usergroups:read",
+    "usergroups:write",
+)
 MAX_LIST = 1000
 MAX_TEXT = 40_000
 
 
-def refuse(error: str, **more: Any) -> NoReturn:
-    raise RefusedError(Answer({"ok": False, "error": error, **more}))
-
-
-class Slack:
+class Slack(Windows):
     """One workspace and the app installed in it.
 
     `users` and `channels` are raw objects by id; `messages` is what was posted, oldest first. `revoked` names
@@ -30,6 +38,7 @@ class Slack:
     """
 
     def __init__(self, seed: int) -> None:
+        super().__init__()
         rng = random.Random(f"slack {seed}")
         self.token = f"xoxb-{rng.getrandbits(160):040x}"
         self.signing_secret = f"{rng.getrandbits(128):032x}"
@@ -42,8 +51,6 @@ class Slack:
             "email_domain": "example.com",
         }
         self.bot_user_id, self.bot_id, self.app_id = BOT_USER_ID, "B0ROLLCALL1", APP_ID
-        self.users: dict[str, Json] = {}
-        self.channels: dict[str, Json] = {}
         self.messages: list[Json] = []
         self._last_ts = 0
 
@@ -69,6 +76,7 @@ class Slack:
             "is_archived": archived,
             "is_member": member,
             "context_team_id": TEAM_ID,
+            "topic": {"value": "", "creator": "", "last_set": 0},
         }
         return channel_id
 
@@ -187,6 +195,8 @@ class Slack:
 
     def _destination(self, wanted: object) -> str:
         if isinstance(wanted, str) and wanted in self.users:
+            if self.users[wanted].get("deleted"):
+                refuse("channel_not_found")
             return "D" + wanted[1:]
         name = str(wanted).lstrip("#")
         found = [c for c in self.channels.values() if wanted == c["id"] or name == c["name"]]
@@ -212,7 +222,12 @@ METHODS: dict[str, tuple[str | None, Callable[[Slack, Json], Json]]] = {
     "users.info": ("users:read", Slack.users_info),
     "users.lookupByEmail": ("users:read.email", Slack.users_lookup_by_email),
     "conversations.info": ("channels:read", Slack.conversations_info),
+    "conversations.setTopic": ("channels:write.topic", Slack.conversations_set_topic),
     "chat.postMessage": ("chat:write", Slack.chat_post_message),
+    "views.open": (None, Slack.views_open),
+    "views.publish": (None, Slack.views_publish),
+    "usergroups.users.list": ("usergroups:read", Slack.usergroups_users_list),
+    "usergroups.users.update": ("usergroups:write", Slack.usergroups_users_update),
 }
 
 
@@ -256,6 +271,9 @@ def _structured(blocks: Any) -> list[Json]:
         parsed = json.loads(blocks) if isinstance(blocks, str) and blocks else blocks or []
     except ValueError:
         parsed = None
-    if not isinstance(parsed, list) or not all(isinstance(block, dict) for block in parsed):
-        refuse("invalid_blocks")
+    try:
+        blocks_of(parsed, "message")
+    except Invalid as wrong:
+        refuse("invalid_blocks", response_metadata={"messages": [str(wrong)]})
+    assert isinstance(parsed, list)
     return parsed

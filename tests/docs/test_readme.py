@@ -2,18 +2,24 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from typer.exceptions import TyperException
 
 from handlers.clerk.events import dispatch as clerk
+from handlers.slack.commands import word
+from handlers.slack.events import PATH
 from handlers.slack.events import dispatch as slack
-from service.cli.doctor.outside import CHANNEL_SCOPE, SCOPES
+from handlers.slack.forms import COMMANDS, INTERACTIVITY
+from service.cli.doctor.outside import GROUP_SCOPES, SCOPES, TOPIC_SCOPES
 from tests.docs.pages import FENCE, PAGES, ROOT, code_of, command_lines, commands, name_of, program, text_of
 
 LONGEST_README = 250
 PLACEHOLDERS = {"ID": "1", "PLATFORM": "clerk"}
 LINES = [(name_of(page), " ".join(line)) for page in PAGES for line in command_lines(text_of(page))]
+MANIFEST = yaml.safe_load(text_of(ROOT / "docs" / "slack-manifest.yaml"))
 README = text_of(ROOT / "README.md")
 TOP_LEVEL = ("rate_limited",)  # Slack sends app_rate_limited unasked: it cannot be subscribed to
 
@@ -74,9 +80,26 @@ def test_the_readme_names_every_event_to_tick() -> None:
 
 
 def test_the_manifest_asks_for_the_scopes_the_doctor_checks() -> None:
-    manifest = re.search(r"bot:\n((?: +- .*\n)+)", README)
-    assert manifest
-    assert set(re.findall(r"- ([a-z:.]+)", manifest[1])) == {*SCOPES, CHANNEL_SCOPE}
+    assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == {*SCOPES, *TOPIC_SCOPES, *GROUP_SCOPES}
+
+
+def test_the_manifest_has_every_event_command_and_route() -> None:
+    asked = {kind for kind in slack.handlers if not kind.endswith(TOP_LEVEL)}
+    assert set(MANIFEST["settings"]["event_subscriptions"]["bot_events"]) == asked
+    commands_ = {one["command"]: one for one in MANIFEST["features"]["slash_commands"]}
+    assert commands_.keys() == {"/oncall", "/rollcall"}
+    assert all(one["should_escape"] for one in commands_.values())
+    urls = {
+        *(one["url"] for one in commands_.values()),
+        MANIFEST["settings"]["interactivity"]["request_url"],
+        MANIFEST["settings"]["event_subscriptions"]["request_url"],
+    }
+    assert {urlsplit(url).path for url in urls} == {COMMANDS, INTERACTIVITY, PATH}
+
+
+def test_the_page_for_users_has_every_word_of_the_commands() -> None:
+    page = text_of(ROOT / "docs" / "oncall.md")
+    assert [name for name in word.found if f"`/oncall {name}".strip() not in page] == []
 
 
 def test_the_demo_is_shown_as_it_is() -> None:

@@ -21,6 +21,7 @@ EFFECTS = {
     "slack/tokens_revoked": ("applied", {"limits"}),
     "slack/app_uninstalled": ("applied", {"limits"}),
     "slack/app_rate_limited": ("applied", set()),
+    "slack/app_home_opened": ("applied", set()),
 }
 EDGES = {
     "clerk/edge/deleted_without_id": "ignored",

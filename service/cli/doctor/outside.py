@@ -9,14 +9,16 @@ from handlers.notion.api import NotionApi
 from handlers.notion.directory import schema_differences
 from handlers.people.linking import CLERK
 from handlers.registry import Gone, Refused, SinkDown
-from handlers.slack.sink import call, web_client
+from handlers.slack.api import call, web_client
 from service import platforms
 from service.cli.doctor.check import Check, failed, off, ok, warning
 from service.cli.switches import missing
 from service.settings import Settings
 
-SCOPES = ("users:read", "users:read.email", "chat:write")
+SCOPES = ("users:read", "users:read.email", "chat:write", "commands")
 CHANNEL_SCOPE = "channels:read"
+TOPIC_SCOPES = (CHANNEL_SCOPE, "channels:write.topic")  # with SLACK_ONCALL_CHANNEL
+GROUP_SCOPES = ("usergroups:read", "usergroups:write")  # with SLACK_ONCALL_USERGROUP
 
 DOWN = "if they are right, see the platform's status page"
 CLERK_FIX = f"check CLERK_SECRET_KEY (Clerk's API keys page) and CLERK_BASE_URL; {DOWN}"
@@ -29,12 +31,14 @@ def webhook_checks(settings: Settings) -> list[Check]:
     return [
         _on_or_off("clerk webhooks", settings, "clerk_webhook_signing_secret"),
         _on_or_off("slack events", settings, "slack_signing_secret"),
+        _on_or_off("slack commands", settings, "slack_signing_secret", "slack_bot_token"),
     ]
 
 
-def _on_or_off(name: str, settings: Settings, setting: str) -> Check:
-    why = missing(settings, (setting,))
-    return off(name, why) if why else ok(name, f"{setting.upper()} is set")
+def _on_or_off(name: str, settings: Settings, *needed: str) -> Check:
+    why = missing(settings, needed)
+    are = "is" if len(needed) == 1 else "are"
+    return off(name, why) if why else ok(name, f"{' and '.join(needed).upper()} {are} set")
 
 
 async def clerk_checks(settings: Settings, database: Database | None) -> list[Check]:
@@ -62,23 +66,48 @@ async def slack_checks(settings: Settings) -> list[Check]:
     client = web_client(settings.slack_bot_token.get_secret_value(), settings.slack_base_url)
     answer = await call(client.auth_test())
     granted = {scope.strip() for scope in str(answer.headers.get("x-oauth-scopes") or "").split(",")}
-    return [
+    found = [
         ok("slack token", f"works, in {answer.get('team') or 'the workspace'}"),
-        scopes_check(granted),
-        await channel_check(client, settings.slack_alert_channel, granted),
+        scopes_check(granted, needed_scopes(settings)),
+        await channel_check(client, "slack alert channel", settings.slack_alert_channel, granted),
     ]
+    if settings.slack_oncall_channel:
+        found.append(await channel_check(client, "slack on-call channel", settings.slack_oncall_channel, granted))
+    if settings.slack_oncall_usergroup:
+        found.append(await group_check(client, settings.slack_oncall_usergroup, granted))
+    return found
 
 
-def scopes_check(granted: set[str]) -> Check:
-    lacking = [scope for scope in SCOPES if scope not in granted]
+def needed_scopes(settings: Settings) -> tuple[str, ...]:
+    """Some only where a setting asks for what they allow."""
+    topic = TOPIC_SCOPES if settings.slack_oncall_channel else ()
+    group = GROUP_SCOPES if settings.slack_oncall_usergroup else ()
+    return (*SCOPES, *topic, *group)
+
+
+def scopes_check(granted: set[str], needed: tuple[str, ...]) -> Check:
+    lacking = [scope for scope in needed if scope not in granted]
     if lacking:
         fix = "add them under OAuth & Permissions > Bot Token Scopes, and reinstall the app"
         return failed("slack scopes", f"missing: {', '.join(lacking)}", fix)
-    return ok("slack scopes", ", ".join(SCOPES))
+    return ok("slack scopes", ", ".join(needed))
 
 
-async def channel_check(client: Any, channel: str | None, granted: set[str]) -> Check:
-    name = "slack alert channel"
+async def group_check(client: Any, group: str, granted: set[str]) -> Check:
+    """Whether it may be changed, only a change would show."""
+    name = "slack user group"
+    if GROUP_SCOPES[0] not in granted:
+        return off(name, f"not looked at: that needs the scope {GROUP_SCOPES[0]}")
+    try:
+        members = (await call(client.usergroups_users_list(usergroup=group)))["users"]
+    except Refused as error:
+        return failed(
+            name, f"{group}: {error}", "set SLACK_ONCALL_USERGROUP to the group's id (S…), and enable the group"
+        )
+    return ok(name, f"{group}, {len(members)} members")
+
+
+async def channel_check(client: Any, name: str, channel: str | None, granted: set[str]) -> Check:
     if channel is None:
         return warning(name, "SLACK_ALERT_CHANNEL is not set: alerts go to the log only", "set it to a channel's id")
     if CHANNEL_SCOPE not in granted:
@@ -88,10 +117,10 @@ async def channel_check(client: Any, channel: str | None, granted: set[str]) -> 
     except (SinkDown, Refused) as error:
         if "channel_not_found" not in str(error):
             raise
-        fix = "set SLACK_ALERT_CHANNEL to the id (C…) under the channel's details; invite the app if it is private"
+        fix = "set it to the id (C…) under the channel's details; invite the app if it is private"
         return failed(name, f"{channel} is not found", fix)
     if found.get("is_archived"):
-        return failed(name, f"#{found.get('name')} is archived", "choose another with SLACK_ALERT_CHANNEL")
+        return failed(name, f"#{found.get('name')} is archived", "choose another channel")
     if found.get("is_member") is False:
         return failed(name, f"the app is not in #{found.get('name')}", "write /invite and the app's name there")
     return ok(name, f"#{found.get('name')}")

@@ -17,8 +17,8 @@ from handlers.people.importing import Tally
 from handlers.people.recording import record
 from handlers.registry import Context, SinkDown, Unauthorized
 from handlers.slack import importing
+from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
-from handlers.slack.sink import web_client
 from service.sandbox.people import (
     Persona,
     clerk_user,

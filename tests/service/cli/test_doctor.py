@@ -189,7 +189,7 @@ def test_users_missing_here_are_a_warning(doctor: Doctor) -> None:
     assert "Clerk has 4 users, 0 are known here" in found["found"]
 
 
-@pytest.mark.parametrize("scope", ["users:read", "users:read.email", "chat:write"])
+@pytest.mark.parametrize("scope", ["users:read", "users:read.email", "chat:write", "commands"])
 def test_a_missing_scope_is_named(doctor: Doctor, world: World, scope: str) -> None:
     world.slack.scopes.discard(scope)
     found = doctor()["slack scopes"]

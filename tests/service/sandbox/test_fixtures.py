@@ -22,7 +22,9 @@ EVENTS = {
         user.created user.updated user.deleted session.created session.ended session.removed session.revoked
         """
     ),
-    "slack": words("team_join user_change tokens_revoked app_uninstalled app_rate_limited url_verification"),
+    "slack": words(
+        "team_join user_change tokens_revoked app_uninstalled app_rate_limited app_home_opened url_verification"
+    ),
 }
 EDGES = {
     "clerk": words(
