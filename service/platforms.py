@@ -5,8 +5,11 @@ import math
 from db.database import Database
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
+from handlers.notion.calendar import Calendars
+from handlers.notion.calendar_cycle import daily_cycle
 from handlers.notion.sink import NotionSink
 from handlers.oncall.daily import daily_plan
+from handlers.people.linking import NOTION
 from handlers.registry import Context, Sink, Source
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
@@ -35,9 +38,8 @@ def sources(settings: Settings) -> dict[str, Source]:
 def sinks(settings: Settings, database: Database, context: Context) -> list[Sink]:
     """Where marks are delivered; a platform without its token (or where to send to) is off."""
     found: list[Sink] = []
-    if settings.notion_api_token and settings.notion_people_data_source_id:
-        api = notion_api(settings, database)
-        found.append(NotionSink(api, settings.notion_people_data_source_id, context))
+    if NOTION in settings.sinks:
+        found.append(notion_sink(notion_api(settings, database), settings, context))
     if settings.slack_bot_token and settings.slack_alert_channel:
         limiter = Limiter(database, "slack", SLACK_INTERVAL_MS, now_ms)
         token = settings.slack_bot_token.get_secret_value()
@@ -47,9 +49,15 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
     return found
 
 
-def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:  # noqa: ARG001 - what a job will be made of
+def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
     """What this installation does at a time, rather than because something came in."""
-    return (daily_plan(context),)
+    calendar = (daily_cycle(context),) if settings.notion_api_token and settings.calendar else ()
+    return (daily_plan(context), *calendar)
+
+
+def notion_sink(api: NotionApi, settings: Settings, context: Context) -> NotionSink:
+    calendars = Calendars(*settings.calendar) if settings.calendar else None
+    return NotionSink(api, settings.notion_people_data_source_id, context, now_ms, calendars)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

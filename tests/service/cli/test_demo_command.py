@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 
 from db import outbox
 from db.database import Database
-from handlers.notion.directory import KEY
+from handlers.notion.table import KEY
 from handlers.notion.reconcile import Comparison, Drift
 from service import demo as stage_of
 from service.clock import now_ms
