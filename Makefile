@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test check bench fairness lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: install ## lint, format, types, architecture
 
 bench: install ## measure webhook intake beside its references, in one run
 	@$(BIN)/python benchmarks/intake.py
+
+fairness: install ## measure the on-call planner beside simple rules and the exact optimum
+	@$(BIN)/python benchmarks/fairness.py
 
 lock: install ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

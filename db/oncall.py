@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.oncall_tables import oncall_schedule as t
@@ -119,7 +119,7 @@ PUT = _put.on_conflict_do_update(
     set_={name: _put.excluded[name] for name in list(Planned.__dataclass_fields__)[2:]},
     where=t.c.date >= bindparam("today"),
 )
-KEEP = insert(t).on_conflict_do_nothing(index_elements=KEY)
+KEEP = insert(t).on_conflict_do_nothing(index_elements=KEY).returning(t.c.date)
 KEEP_OVERRIDE = insert(o)
 DROP = delete(t).where(
     t.c.workspace_id == bindparam("of_workspace_id"),
@@ -142,7 +142,7 @@ _override = insert(o).from_select(["workspace_id", *Override.__dataclass_fields_
 OVERRIDE = _override.on_conflict_do_update(
     index_elements=[o.c.workspace_id, o.c.date, o.c.rotation],
     set_={name: _override.excluded[name] for name in list(Override.__dataclass_fields__)[2:]},
-)
+).returning(o.c.date)
 LIFT = delete(o).where(
     o.c.workspace_id == bindparam("of_workspace_id"),
     o.c.date == bindparam("of_date"),
@@ -153,6 +153,8 @@ FORGET = tuple(
     update(table).where(table.c.user_id == bindparam("of_user_id")).values(email=None, name=bindparam("pseudonym"))
     for table in (t, o)
 )
+_planned_for = exists().where(_slot, t.c.user_id == bindparam("of_user_id"))
+HUSH = update(o).where(or_(o.c.user_id == bindparam("of_user_id"), _planned_for)).values(reason="")
 HAND_OVER = tuple(
     update(table).where(table.c.user_id == bindparam("of_user_id")).values(user_id=bindparam("to_user_id"))
     for table in (t, o)
@@ -209,7 +211,7 @@ def put(tx: Connection, workspace_id: int, rows: Iterable[Planned], today: date)
 
 def keep(tx: Connection, workspace_id: int, duty: Duty) -> bool:
     """Add a slot of the past (an import); False where there is one already, which stays as it is."""
-    if tx.execute(KEEP, {"workspace_id": workspace_id, **asdict(duty.planned)}).rowcount != 1:
+    if tx.execute(KEEP, {"workspace_id": workspace_id, **asdict(duty.planned)}).first() is None:
         return False
     if duty.override:
         tx.execute(KEEP_OVERRIDE, {"workspace_id": workspace_id, **asdict(duty.override)})
@@ -224,7 +226,7 @@ def drop(tx: Connection, workspace_id: int, day: date, rotation: str, today: dat
 def override(tx: Connection, workspace_id: int, row: Override, today: date) -> bool:
     """Have somebody else serve this slot; False when it is past or not there."""
     new = {f"new_{name}": value for name, value in asdict(row).items() if name not in ("date", "rotation")}
-    return tx.execute(OVERRIDE, _named(workspace_id, row.date, row.rotation, today) | new).rowcount == 1
+    return tx.execute(OVERRIDE, _named(workspace_id, row.date, row.rotation, today) | new).first() is not None
 
 
 def lift(tx: Connection, workspace_id: int, day: date, rotation: str, today: date) -> bool:
@@ -234,6 +236,7 @@ def lift(tx: Connection, workspace_id: int, day: date, rotation: str, today: dat
 
 def forget(tx: Connection, user_id: int, pseudonym: str) -> None:
     """Erasure: the rows stay, as somebody's whom nobody can name. The one change that history takes."""
+    tx.execute(HUSH, {"of_user_id": user_id})
     for statement in FORGET:
         tx.execute(statement, {"of_user_id": user_id, "pseudonym": pseudonym})
 

@@ -15,6 +15,7 @@ from db.oncall_holidays import Holiday
 from db.oncall_members import Absence
 from db.oncall_swaps import Swap
 from handlers.oncall import settings
+from handlers.oncall.explaining import people_in, read
 from handlers.oncall.fairness import balances
 from handlers.oncall.model import Reason, Slot
 from handlers.oncall.refusal import Refusal
@@ -95,11 +96,12 @@ def why(tx: Connection, context: Context, day: date, rotation: str | None, now: 
         if day < s.today:
             raise Refusal(f"Nothing was planned for {day}: see `rollcall oncall show` for what is.")
         raise Refusal(why_no_shift(s, Slot(day, rotation or settings.NAMES[0])))
-    return [Explained(duty, _reason(duty)) for duty in found]
+    known = people.load(tx, set().union(*(people_in(duty.planned.reason) for duty in found)))
 
+    def name(person: int) -> str:
+        return known[person].name if person in known else f"former member {person}"
 
-def _reason(duty: Duty) -> Reason | None:
-    return Reason.from_json(duty.planned.reason) if "candidates" in duty.planned.reason else None
+    return [Explained(duty, read(duty.planned.reason, name)) for duty in found]
 
 
 def balance(tx: Connection, context: Context, now: int) -> list[Balance]:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from db import oncall
 from handlers.oncall.consequence import Consequence
-from handlers.oncall.deciding import Decision, decide
+from handlers.oncall.deciding import decide
+from handlers.oncall.decision import Decision
 from handlers.oncall.refusal import Changed
 from handlers.oncall.requests import Request
 from handlers.oncall.situation import gather

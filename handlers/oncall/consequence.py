@@ -1,7 +1,8 @@
 """What a change would mean, before it is confirmed: who moves, and how the differences change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 
 from db.oncall import Duty
@@ -22,8 +23,35 @@ class Move:
     after_name: str
     why: str
 
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Moves of one rotation in one week that are the same but for the day: how people read them."""
+
+    first: date
+    last: date
+    move: Move
+
+    @property
+    def days(self) -> str:
+        if self.first == self.last:
+            return f"{self.first:%a} {self.first}"
+        return f"{self.first:%a} {self.first} to {self.last:%a} {self.last}"
+
     def __str__(self) -> str:
-        return f"{self.slot.date:%a %Y-%m-%d} {self.slot.rotation}: {self.before_name} → {self.after_name} ({self.why})"
+        move = self.move
+        return f"{self.days} {move.slot.rotation}: {move.before_name} → {move.after_name} ({move.why})"
+
+
+def spans(moves: Iterable[Move]) -> list[Span]:
+    """In the order of their first days."""
+    found: dict[object, Span] = {}
+    for move in moves:
+        week = move.slot.date.isocalendar()[:2]
+        same = (week, move.slot.rotation, move.before, move.after, move.before_name, move.after_name, move.why)
+        first = found[same].first if same in found else move.slot.date
+        found[same] = Span(first, move.slot.date, move)
+    return sorted(found.values(), key=lambda span: span.first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
 """What becomes of a request: the situation after it, or a Refusal. Pure: nothing is read or written here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from db.oncall import Duty
 from db.oncall_holidays import OWN, WORKED, Holiday
 from db.oncall_members import Absence
-from db.oncall_swaps import Swap
 from handlers.oncall import settings
-from handlers.oncall.consequence import Consequence, compare
+from handlers.oncall.consequence import compare
+from handlers.oncall.decision import NEW, Change, Decision
 from handlers.oncall.imported import imported
 from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
@@ -29,42 +28,8 @@ from handlers.oncall.requests import (
     UnsetHoliday,
 )
 from handlers.oncall.situation import ONE_DAY, Situation
-from handlers.oncall.slots import changeable, swapped, with_server
-
-NEW = 0  # the id of a row that is not there yet
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`after` is what `store` makes so.
-
-    `asked`, `answered`: of a swap; `history`: past slots to add; `conflicts`: what an administrator must see.
-    """
-
-    request: Request
-    before: Situation
-    after: Situation
-    consequence: Consequence
-    conflicts: tuple[str, ...] = ()
-    asked: Swap | None = None
-    answered: tuple[int, str] | None = None
-    history: tuple[Duty, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a request does to a situation. `shown`: what the consequence shows, where that is not yet `after`."""
-
-    after: Situation
-    sentence: str
-    other: str
-    why: dict[Slot, str] = field(default_factory=dict)
-    shown: Situation | None = None
-    conflicts: tuple[str, ...] = ()
-    asked: Swap | None = None
-    answered: tuple[int, str] | None = None
-    warnings: tuple[str, ...] = ()
-    history: tuple[Duty, ...] = ()
+from handlers.oncall.slots import changeable, serving, twice, with_server
+from handlers.oncall.swapping import answered, asked
 
 
 def decide(s: Situation, request: Request) -> Decision:
@@ -101,45 +66,22 @@ def _enough_people(s: Situation) -> None:
         )
 
 
-def _replanned(wanted: Situation, sentence: str, other: str) -> Change:
-    found = replanned(wanted)
+def _replanned(wanted: Situation, sentence: str, other: str, *, keep: bool = False) -> Change:
+    """`keep`: move only what this makes impossible; the daily run evens out the rest."""
+    found = replanned(wanted, keep=keep)
     return Change(found.after, sentence, other, found.why, conflicts=found.conflicts)
 
 
 def _override(s: Situation, request: Override) -> Change:
     slot = Slot(request.date, request.rotation)
     duty = changeable(s, slot)
-    name = _server(s, request.person, slot)
+    name = serving(s, request.person, slot)
     if duty.final_id == request.person:
         raise Refusal(f"{name} is on call for {slot.rotation} on {slot.date} already.")
     reason = request.reason.strip() or "no reason given"
     after = s.with_duties({slot: with_server(s, duty, request.person, reason, request.by)})
     sentence = f"{name} serves {slot.rotation} on {slot.date} instead of {duty.final_name or 'nobody'}"
-    return Change(after, sentence, reason, warnings=_twice(s, request.person, slot))
-
-
-def _server(s: Situation, person: int, slot: Slot) -> str:
-    """The name of somebody who may serve a slot, or a Refusal."""
-    if person not in s.people:
-        raise Refusal(
-            "They are not in this workspace, so they cannot be on call here: put them on the roster first"
-            " (`rollcall import roster FILE`)."
-        )
-    who = s.people[person]
-    if who.status != "active":
-        raise Refusal(f"{who.name} is {who.status}, so they cannot be on call: name somebody else.")
-    absence = s.away(person, slot.date)
-    if absence:
-        raise Refusal(
-            f"{who.name} is away {absence.first}..{absence.last}: name somebody else, or remove that time off first."
-        )
-    return who.name
-
-
-def _twice(s: Situation, person: int, slot: Slot) -> tuple[str, ...]:
-    also = [other.rotation for other, duty in s.duties.items() if other.date == slot.date and duty.final_id == person]
-    also = [rotation for rotation in also if rotation != slot.rotation]
-    return (f"{s.name(person)} serves {' and '.join(also)} on that day too.",) if also else ()
+    return Change(after, sentence, reason, warnings=twice(s, request.person, slot))
 
 
 def _lift(s: Situation, request: LiftOverride) -> Change:
@@ -157,54 +99,7 @@ def _lift(s: Situation, request: LiftOverride) -> Change:
         )
     after = s.with_duties({slot: replace(duty, override=None)})
     sentence = f"{s.name(original)} serves {slot.rotation} on {slot.date} as planned, no more {duty.override.name}"
-    return Change(after, sentence, "the override was cancelled", warnings=_twice(s, original, slot))
-
-
-def _ask_swap(s: Situation, request: AskSwap) -> Change:
-    slot = Slot(request.date, request.rotation)
-    duty = changeable(s, slot)
-    by = request.by if request.by is not None else duty.final_id
-    if by is None or duty.final_id != by:
-        raise Refusal(
-            f"{slot.rotation} on {slot.date} is not yours but {duty.final_name or 'nobody'}'s: swap one of yours."
-        )
-    if request.other == by:
-        raise Refusal("You cannot swap with yourself: name somebody else.")
-    if any(Slot(open_.date, open_.rotation) == slot for open_ in s.swaps):
-        raise Refusal(f"A swap of {slot.rotation} on {slot.date} is asked for already: cancel that one first.")
-    asked = Swap(
-        NEW,
-        slot.date,
-        slot.rotation,
-        by,
-        request.other_date,
-        request.other_rotation,
-        request.other,
-        request.reason.strip(),
-        "requested",
-        s.now,
-    )
-    shown = swapped(s, asked, _server)
-    sentence = f"{s.name(by)} asks {s.name(request.other)} to take {slot.rotation} on {slot.date}"
-    if asked.other_date:
-        sentence += f" for {asked.other_rotation} on {asked.other_date}"
-    after = replace(s, swaps=(*s.swaps, asked))
-    return Change(after, sentence, "if they accept", shown=shown, asked=asked)
-
-
-def _answer_swap(s: Situation, request: AnswerSwap) -> Change:
-    swap = next((one for one in s.swaps if one.id == request.swap), None)
-    if swap is None:
-        raise Refusal(f"Swap {request.swap} is not open (any more): see the open ones with `/oncall me`.")
-    who = swap.user_id if request.answer == "cancel" else swap.other_id
-    if request.by is not None and request.by != who:
-        raise Refusal(f"Only {s.name(who)} can {request.answer} this swap.")
-    left = replace(s, swaps=tuple(one for one in s.swaps if one.id != swap.id))
-    what = f"{swap.rotation} on {swap.date}"
-    done = {"accept": "accepted", "decline": "declined", "cancel": "cancelled"}[request.answer]
-    after = swapped(left, swap, _server) if request.answer == "accept" else left
-    sentence = f"The swap of {what} between {s.name(swap.user_id)} and {s.name(swap.other_id)} is {done}"
-    return Change(after, sentence, "swapped", answered=(swap.id, done))
+    return Change(after, sentence, "the override was cancelled", warnings=twice(s, original, slot))
 
 
 def _time_off(s: Situation, request: AddTimeOff) -> Change:
@@ -224,7 +119,7 @@ def _time_off(s: Situation, request: AddTimeOff) -> Change:
         )
     absence = Absence(NEW, request.person, request.first, request.last, request.reason.strip())
     wanted = replace(s, absences=(*s.absences, absence))
-    change = _replanned(wanted, f"{name} is away {request.first}..{request.last}", "planned anew")
+    change = _replanned(wanted, f"{name} is away {request.first}..{request.last}", "planned anew", keep=True)
     if not request.anyway:
         _still_served(s, change.after, f"{name} is away then")
     return change
@@ -260,7 +155,7 @@ def _holiday(s: Situation, request: SetHoliday) -> Change:
     one = Holiday(request.date, request.name, WORKED if request.worked else OWN)
     wanted = replace(s, holidays=dict(sorted({**s.holidays, request.date: one}.items())))
     what = "is worked" if request.worked else f"is a holiday ({request.name})"
-    return _replanned(wanted, f"{request.date} {what}", f"{request.date} {what}")
+    return _replanned(wanted, f"{request.date} {what}", f"{request.date} {what}", keep=True)
 
 
 def _no_holiday(s: Situation, request: UnsetHoliday) -> Change:
@@ -268,7 +163,7 @@ def _no_holiday(s: Situation, request: UnsetHoliday) -> Change:
     if held is None or held.source not in (OWN, WORKED):
         raise Refusal(f"The workspace said nothing of {request.date}: see `rollcall oncall holiday --list`.")
     wanted = replace(s, holidays={day: one for day, one in s.holidays.items() if day != request.date})
-    return _replanned(wanted, f"{request.date} is as the country has it", "planned anew")
+    return _replanned(wanted, f"{request.date} is as the country has it", "planned anew", keep=True)
 
 
 def _settings(s: Situation, request: ChangeSettings) -> Change:
@@ -278,7 +173,7 @@ def _settings(s: Situation, request: ChangeSettings) -> Change:
 
 
 def _import(s: Situation, request: ImportSchedule) -> Change:
-    after, history, complaints = imported(s, request, _server)
+    after, history, complaints = imported(s, request)
     count = len(request.lines) - len(complaints)
     sentence = f"Take in {count} shifts, {len(history)} of them past"
     return Change(after, sentence, "imported", history=history, warnings=tuple(complaints))
@@ -289,8 +184,8 @@ DECIDERS: dict[type[Any], Decider] = {
     Replan: _plan,
     Override: _override,
     LiftOverride: _lift,
-    AskSwap: _ask_swap,
-    AnswerSwap: _answer_swap,
+    AskSwap: asked,
+    AnswerSwap: answered,
     AddTimeOff: _time_off,
     RemoveTimeOff: _back,
     SetHoliday: _holiday,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from db.database import Database
 from handlers.oncall.changing import apply, must_be_as_shown
 from handlers.oncall.consequence import Consequence
-from handlers.oncall.deciding import Decision, decide
+from handlers.oncall.deciding import decide
+from handlers.oncall.decision import Decision
 from handlers.oncall.refusal import Changed
 from handlers.oncall.requests import Request
 from handlers.oncall.situation import gather

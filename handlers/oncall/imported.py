@@ -11,12 +11,12 @@ from handlers.oncall.refusal import BadLines, Refusal
 from handlers.oncall.replanning import run_id
 from handlers.oncall.requests import ImportSchedule, Line
 from handlers.oncall.situation import Situation, remembered
-from handlers.oncall.slots import Server, why_no_working_day
+from handlers.oncall.slots import serving, why_no_working_day
 
 WHY = {"imported": True}  # the reason of a shift nobody here decided
 
 
-def imported(s: Situation, request: ImportSchedule, server: Server) -> tuple[Situation, tuple[Duty, ...], list[str]]:
+def imported(s: Situation, request: ImportSchedule) -> tuple[Situation, tuple[Duty, ...], list[str]]:
     """The situation with the good lines, those of the past, and what is wrong with the others."""
     there = {Slot(one.date, one.rotation) for one in s.past}
     taken: dict[Slot, Duty | None] = {}
@@ -24,7 +24,7 @@ def imported(s: Situation, request: ImportSchedule, server: Server) -> tuple[Sit
     for line in request.lines:
         slot = Slot(line.date, line.rotation)
         try:
-            taken[slot] = _duty(s, line, server, there)
+            taken[slot] = _duty(s, line, there)
         except Refusal as wrong:
             complaints.append(f"line {line.number}: {wrong}")
     if complaints and not request.skip_bad:
@@ -35,7 +35,7 @@ def imported(s: Situation, request: ImportSchedule, server: Server) -> tuple[Sit
     return replace(after, periods=_since(after)), tuple(past.values()), complaints
 
 
-def _duty(s: Situation, line: Line, server: Server, there: set[Slot]) -> Duty:
+def _duty(s: Situation, line: Line, there: set[Slot]) -> Duty:
     slot = Slot(line.date, line.rotation)
     if slot in there:
         raise Refusal(f"{slot.rotation} on {slot.date} is history already, which does not change: leave it out.")
@@ -49,18 +49,18 @@ def _duty(s: Situation, line: Line, server: Server, there: set[Slot]) -> Duty:
         if held and s.begun(held):
             raise Refusal(f"{slot.rotation} on {slot.date} has begun: override it instead.")
         if line.person is not None:
-            server(s, line.person, slot)
+            serving(s, line.person, slot)
     starts_at, ends_at = instants(slot.date, rotation, s.settings.tz)
     row = Planned(slot.date, slot.rotation, line.person, email, name, starts_at, ends_at, run_id(s), True, WHY)
-    return Duty(row, _override(s, line, server))
+    return Duty(row, _override(s, line))
 
 
-def _override(s: Situation, line: Line, server: Server) -> Override | None:
+def _override(s: Situation, line: Line) -> Override | None:
     if line.override is None or line.override == line.person:
         return None
     slot = Slot(line.date, line.rotation)
     if slot.date >= s.today:
-        server(s, line.override, slot)
+        serving(s, line.override, slot)
     who = s.people.get(line.override)
     if who is None:
         raise Refusal(f"Whoever served {slot.rotation} on {slot.date} instead is in no rotation: write them as email.")

@@ -52,12 +52,17 @@ class BlockLength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A workspace's rules. `working_days`: 0 is Monday. `freeze_days`: what begins before today plus these stays."""
+    """A workspace's rules. `working_days`: 0 is Monday. `freeze_days`: what begins before today plus these stays.
+
+    `tolerance`: what was planned after that stays as well, as long as nothing else makes the sum of squared
+    differences, over the block and the two after it, smaller by more than this; in h².
+    """
 
     rotations: tuple[Rotation, ...] = DEFAULT_ROTATIONS
     working_days: frozenset[int] = frozenset(range(5))
     block: BlockLength = BlockLength.WEEK
     freeze_days: int = 14
+    tolerance: float = 1_000.0
 
 
 DEFAULT_RULES = Rules()

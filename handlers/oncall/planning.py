@@ -6,12 +6,24 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from handlers.oncall.fairness import entitlement
-from handlers.oncall.model import DEFAULT_RULES, Member, Move, Plan, Reason, Rotation, Rules, Shift, Slot, TimeOff
+from handlers.oncall.model import (
+    DEFAULT_RULES,
+    HOUR_SECONDS,
+    Member,
+    Move,
+    Plan,
+    Reason,
+    Rotation,
+    Rules,
+    Shift,
+    Slot,
+    TimeOff,
+)
 from handlers.oncall.planning_calendar import Calendar
 from handlers.oncall.planning_kept import Kept, frozen, keep
-from handlers.oncall.planning_reasons import nobody, reason
-from handlers.oncall.planning_rules import People, block_of
-from handlers.oncall.planning_search import LOOKAHEAD, State, Turn, search
+from handlers.oncall.planning_reasons import Outlook, nobody, reason
+from handlers.oncall.planning_rules import People, Piece, block_of
+from handlers.oncall.planning_search import LOOKAHEAD, State, Turn, choose
 
 
 def plan(
@@ -32,10 +44,10 @@ def plan(
     """
     people = People(members, time_off, rules)
     rows = {shift.slot: shift for shift in history}
-    pins = {shift.slot: replace(shift, pinned=True) for shift in pinned}
+    pins = {shift.slot: replace(shift, pinned=True) for shift in pinned if shift.slot.date >= today}
     calendar = Calendar({slot.date for slot in rows | pins}, holidays, today, horizon, rules)
     kept = keep((rows | pins).values(), people, calendar.slots, today, rules)
-    decided = _decide(people, kept, calendar)
+    decided = _decide(people, kept, rows, calendar)
     shifts = {slot: Shift(slot, why.chosen) for slot, why in decided.items()}
     shifts |= {slot: shift for slot, shift in kept.fixed.items() if today <= slot.date <= calendar.until}
     ordered = sorted(shifts, key=calendar.order)
@@ -49,22 +61,32 @@ def plan(
     )
 
 
-def _decide(people: People, kept: Kept, calendar: Calendar) -> dict[Slot, Reason]:
+def _decide(people: People, kept: Kept, rows: Mapping[Slot, Shift], calendar: Calendar) -> dict[Slot, Reason]:
     """Walk through all blocks in the order of time, adding up what was served, and choose where something is open."""
     weeks = _weeks(people, kept, calendar)
+    tolerance = calendar.rules.tolerance * HOUR_SECONDS**2
     reasons: dict[Slot, Reason] = {}
     state = State(0, dict.fromkeys(people.by_id, 0), {}, {})
     for number, week in enumerate(weeks):
         if week.first > calendar.last:
             break
         window = weeks[number : number + LOOKAHEAD + 1]
-        choices = search(state, [each.turn for each in window]) if week.turn.pieces else ((),)
+        planned = [_planned(piece, rows) for piece in week.turn.pieces]
+        choices, stays = choose(state, [each.turn for each in window], planned, tolerance)
+        outlook = Outlook(state, week.turn, choices, [each.first for each in window], planned if stays else ())
         for index, piece in enumerate(week.turn.pieces):
-            why = reason(people, state, week.turn, index, choices, [each.first for each in window], week.cut(index))
+            why = reason(people, outlook, index, cut=week.cut(index))
             reasons.update((Slot(day, piece.rotation.name), why) for day in piece.days)
         reasons.update((Slot(day, rotation.name), nobody(people, rotation, day)) for rotation, day in week.unfilled)
         state = state.after(week.turn, choices[0])
     return reasons
+
+
+def _planned(piece: Piece, rows: Mapping[Slot, Shift]) -> int | None:
+    """Who had all of this piece by the last plan, if it was one person."""
+    slots = [Slot(day, piece.rotation.name) for day in piece.days]
+    people = {rows[slot].person if slot in rows else None for slot in slots}
+    return people.pop() if len(people) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +148,14 @@ def _moved(
     for slot in sorted(rows, key=calendar.order):
         before, after = rows[slot].server, shifts[slot].server if slot in shifts else None
         if before != after and calendar.today <= slot.date <= calendar.until:
-            cause = kept.causes.get(slot) or (f"planned anew: {reasons[slot].why}" if slot in reasons else "pinned")
+            cause = kept.causes.get(slot) or _cause(before, reasons.get(slot))
             moves.append(Move(slot, before, after, cause, frozen(slot.date, calendar.today, calendar.rules)))
     return tuple(moves)
+
+
+def _cause(before: int | None, reason: Reason | None) -> str:
+    """Why a slot changed that alone could have stayed: the turn it is part of could not, or another is better."""
+    if reason is None:
+        return "pinned"
+    excluded = (f"{exclusion.name}: {exclusion.why}" for exclusion in reason.excluded if exclusion.person == before)
+    return next(excluded, f"planned anew: {reason.why}")

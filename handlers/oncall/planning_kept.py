@@ -50,7 +50,7 @@ class _Judge:
         exclusion = self.people.exclusion(shift.person, self.rotations[slot.rotation], [slot.date])
         if exclusion:
             cause = "; ".join(filter(None, (cause, f"{self._name(shift.person)}: {exclusion}")))
-        elif frozen(slot.date, self.today, self.rules) or cause or (block, slot.rotation, shift.person) in self.touched:
+        elif frozen(slot.date, self.today, self.rules) or (block, slot.rotation, shift.person) in self.touched:
             kept.fixed[slot] = shift
         if cause:
             kept.causes[slot] = cause
@@ -80,7 +80,9 @@ def keep(rows: Iterable[Shift], people: People, working: frozenset[Slot], today:
     touched = {
         (block_of(shift.slot.date, rules), shift.slot.rotation, shift.person)
         for shift in stored
-        if shift.override is not None and shift.slot.date >= today
+        if shift.override is not None
+        and shift.slot.date >= today
+        and not people.absence(shift.override, [shift.slot.date])
     }
     rotations = {rotation.name: rotation for rotation in rules.rotations}
     judge = _Judge(people, rotations, working, frozenset(touched), today, rules)

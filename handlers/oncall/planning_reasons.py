@@ -1,6 +1,7 @@
 """Why a pick was made, in words and numbers to store beside it: who could, at what cost, and who could not."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from handlers.oncall.fairness import in_hours
@@ -18,26 +19,44 @@ ADVANTAGES = (
 )
 
 
-def reason(
-    people: People, state: State, turn: Turn, index: int, choices: Sequence[Choice], blocks: Sequence[date], cut: bool
-) -> Reason:
-    """Why piece `index` of a block went to whom it went. `choices`, `blocks`: of this block and those looked at."""
-    piece, chosen = turn.pieces[index], choices[0][index]
-    beside = [pair for at, pair in enumerate(zip(choices[0], turn.pieces, strict=True)) if at != index]
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A block's decision: where everybody stood, the block, who was chosen in it and in those looked at, and who
+    was planned before and stays for the sake of staying (nobody: empty).
+    """
+
+    state: State
+    turn: Turn
+    choices: Sequence[Choice]
+    blocks: Sequence[date]
+    stays: Sequence[int | None]
+
+
+def reason(people: People, outlook: Outlook, index: int, *, cut: bool) -> Reason:
+    """Why piece `index` of a block went to whom it went. `cut`: it is a part of its turn."""
+    state, turn, chosen = outlook.state, outlook.turn, outlook.choices[0]
+    piece = turn.pieces[index]
+    beside = [pair for at, pair in enumerate(zip(chosen, turn.pieces, strict=True)) if at != index]
     ranked = sorted((cost_of(state, turn, piece, who, beside), who) for who in piece.able)
-    name = people.by_id[chosen].name
-    place = [who for _, who in ranked].index(chosen)
-    if len(ranked) == 1:
-        why = f"{name} is the only one who can"
-    elif place == 0:
-        why = f"{name} {_advantage(ranked[0][0], ranked[1][0])}; next would be {people.by_id[ranked[1][1]].name}"
-    else:
-        passed = [_passed(people, who, choices, blocks) for _, who in ranked[:place]]
-        why = f"{name} makes this block and the next ones fairest together; before {name} came {', '.join(passed)}"
+    why = _why(people, outlook, index, ranked)
     if cut:
         why += f". Nobody can serve the whole turn, so it is cut: this part is {piece.days[0]}..{piece.days[-1]}"
     candidates = tuple(_candidate(people, state, who, cost) for cost, who in ranked)
-    return Reason(candidates, _excluded(people, piece.rotation, piece.days), chosen, why)
+    return Reason(candidates, _excluded(people, piece.rotation, piece.days), chosen[index], why)
+
+
+def _why(people: People, outlook: Outlook, index: int, ranked: Sequence[tuple[Cost, int]]) -> str:
+    chosen = outlook.choices[0][index]
+    name = people.by_id[chosen].name
+    place = [who for _, who in ranked].index(chosen)
+    if len(ranked) == 1:
+        return f"{name} is the only one who can"
+    if place == 0:
+        return f"{name} {_advantage(ranked[0][0], ranked[1][0])}; next would be {people.by_id[ranked[1][1]].name}"
+    before = ", ".join(_passed(people, outlook, who) for _, who in ranked[:place])
+    if outlook.stays and outlook.stays[index] == chosen:
+        return f"{name} was planned already, and another choice is too little better to move anybody; before: {before}"
+    return f"{name} makes this block and the next ones fairest together; before {name} came {before}"
 
 
 def nobody(people: People, rotation: Rotation, day: date) -> Reason:
@@ -52,9 +71,9 @@ def _advantage(best: Cost, next_best: Cost) -> str:
     return "is equal to others by every rule and comes first in the list of members"
 
 
-def _passed(people: People, person: int, choices: Sequence[Choice], blocks: Sequence[date]) -> str:
+def _passed(people: People, outlook: Outlook, person: int) -> str:
     name = people.by_id[person].name
-    for choice, first in zip(choices[1:], blocks[1:], strict=True):
+    for choice, first in zip(outlook.choices[1:], outlook.blocks[1:], strict=True):
         if person in choice:
             return f"{name} (wanted from {first})"
     return name

@@ -9,7 +9,7 @@ further, or again tomorrow, decides the same.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
 from operator import itemgetter
@@ -42,6 +42,14 @@ class Turn:
     due: Mapping[int, int] = field(default_factory=dict)
     busy: Mapping[int, frozenset[date]] = field(default_factory=dict)
     late: Mapping[int, int] = field(default_factory=dict)
+
+    def only(self, wanted: Sequence[int | None]) -> "Turn":
+        """The same block with the choice narrowed to these people; None leaves a piece open."""
+        narrowed = [
+            piece if who is None else replace(piece, able=frozenset({who}))
+            for who, piece in zip(wanted, self.pieces, strict=True)
+        ]
+        return replace(self, pieces=tuple(narrowed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,30 @@ class Path:
     choices: tuple[Choice, ...] = ()
 
 
-def search(state: State, window: Sequence[Turn]) -> tuple[Choice, ...]:
-    """Who serves the pieces of each block of the window. Only the first block's answer is meant to be used."""
+def choose(
+    state: State, window: Sequence[Turn], planned: Sequence[int | None], tolerance: float
+) -> tuple[tuple[Choice, ...], bool]:
+    """Who serves the pieces of each block of the window, and whether anybody stays for the sake of staying.
+
+    Only the first block's answer is meant to be used. `planned` are its people by the last plan. They stay, or all
+    but one of them do, where nobody serves twice or in neighbouring blocks for it and the squares (in seconds²) are
+    no worse than the best by more than `tolerance`. What stays once stays again: the same choice costs the same.
+    """
+    if not window[0].pieces:
+        return ((),), False
+    best = _search(state, window)
+    stays = [who if who in piece.able else None for who, piece in zip(planned, window[0].pieces, strict=True)]
+    but_one = [[*stays[:at], None, *stays[at + 1 :]] for at in range(len(stays))]
+    for wanted in (stays, *but_one):
+        if any(who is not None for who in wanted):
+            path = _search(state, [window[0].only(wanted), *window[1:]])
+            if path.cost[:2] == best.cost[:2] and path.cost[2] <= best.cost[2] + tolerance:
+                return path.choices, path.choices[0] != best.choices[0]
+    return best.choices, False
+
+
+def _search(state: State, window: Sequence[Turn]) -> Path:
+    """The cheapest way found to fill the window."""
     kinds = _kinds(state, window)
     beam = [Path(FREE, state)]
     for turn in window:
@@ -97,7 +127,7 @@ def search(state: State, window: Sequence[Turn]) -> tuple[Choice, ...]:
             key=itemgetter(0, 1),
         )
         beam = list(islice(_different(children, turn, kinds), BEAM))
-    return beam[0].choices
+    return beam[0]
 
 
 def cost_of(state: State, turn: Turn, piece: Piece, person: int, beside: Iterable[tuple[int, Piece]] = ()) -> Cost:

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from db.oncall import Duty, Planned
+from handlers.oncall.explaining import stored
 from handlers.oncall.hours import instants
 from handlers.oncall.model import Plan, Rotation, Shift, Slot
 from handlers.oncall.planning import plan
 from handlers.oncall.situation import Situation, remembered, with_country
 
+FOREVER = 10_000  # days
 BEYOND = timedelta(days=7)  # the planner finishes the block the horizon lies in
 
 
@@ -22,13 +23,15 @@ class Replanned:
     conflicts: tuple[str, ...] = ()
 
 
-def replanned(before: Situation) -> Replanned:
-    """Plan from today to the horizon."""
-    horizon = before.today + timedelta(days=before.settings.horizon_days)
+def replanned(before: Situation, *, keep: bool = False) -> Replanned:
+    """Plan from today to the horizon. `keep`: whatever is planned and possible stays, outside the freeze window too."""
+    days = before.settings.horizon_days
+    horizon = before.today + timedelta(days=days)
     s = with_country(remembered(before), horizon + BEYOND)
     if not s.periods and not s.duties:
         return Replanned(s, {})
-    found = plan(s.members(), s.shifts(), s.time_off(), set(s.free_days()), (), s.today, horizon, s.rules)
+    rules = replace(s.rules, freeze_days=FOREVER) if keep else s.rules
+    found = plan(s.members(), s.shifts(), s.time_off(), set(s.free_days()), (), s.today, horizon, rules)
     why = {move.slot: move.why for move in found.moved}
     conflicts = tuple(
         f"{one.slot.date} {one.slot.rotation}: {s.name(one.person)} {one.why}"
@@ -70,7 +73,7 @@ def _row(s: Situation, shift: Shift, held: Duty | None, rotation: Rotation, foun
     if held is not None and held.planned.user_id == shift.person:
         kept = replace(held.planned, starts_at=starts_at, ends_at=ends_at)
         return replace(kept, email=person.email, name=person.name) if person else kept
-    reason: dict[str, Any] = found.reasons[shift.slot].as_json() if shift.slot in found.reasons else {}
+    reason = stored(found.reasons[shift.slot], s.members()) if shift.slot in found.reasons else {}
     return Planned(
         date=shift.slot.date,
         rotation=shift.slot.rotation,

@@ -1,6 +1,5 @@
 """Single slots: whether one may still change, and what it is when somebody else serves it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from db.oncall import Duty, Override
@@ -9,8 +8,6 @@ from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.settings import DAYS, NAMES
 from handlers.oncall.situation import Situation
-
-Server = Callable[[Situation, int, Slot], str]
 
 
 def changeable(s: Situation, slot: Slot) -> Duty:
@@ -61,11 +58,36 @@ def with_server(s: Situation, duty: Duty, person: int, reason: str, by: int | No
     )
 
 
-def swapped(s: Situation, swap: Swap, server: Server) -> Situation:
+def serving(s: Situation, person: int, slot: Slot) -> str:
+    """The name of somebody who may serve a slot, or a Refusal that says why they may not."""
+    if person not in s.people:
+        raise Refusal(
+            "They are not in this workspace, so they cannot be on call here: put them on the roster first"
+            " (`rollcall import roster FILE`)."
+        )
+    who = s.people[person]
+    if who.status != "active":
+        raise Refusal(f"{who.name} is {who.status}, so they cannot be on call: name somebody else.")
+    absence = s.away(person, slot.date)
+    if absence:
+        raise Refusal(
+            f"{who.name} is away {absence.first}..{absence.last}: name somebody else, or remove that time off first."
+        )
+    return who.name
+
+
+def twice(s: Situation, person: int, slot: Slot) -> tuple[str, ...]:
+    """A warning where somebody would serve another rotation on that day too."""
+    also = [other.rotation for other, duty in s.duties.items() if other.date == slot.date and duty.final_id == person]
+    also = [rotation for rotation in also if rotation != slot.rotation]
+    return (f"{s.name(person)} serves {' and '.join(also)} on that day too.",) if also else ()
+
+
+def swapped(s: Situation, swap: Swap) -> Situation:
     """Both slots of a swap with the other person on them, or a Refusal: either may have changed since it was asked."""
     first = Slot(swap.date, swap.rotation)
     duty = changeable(s, first)
-    server(s, swap.other_id, first)
+    serving(s, swap.other_id, first)
     if duty.final_id != swap.user_id:
         raise Refusal(f"{first.rotation} on {first.date} is not {s.name(swap.user_id)}'s any more: ask for a new swap.")
     reason = f"swap: {s.name(swap.user_id)} and {s.name(swap.other_id)}"
@@ -73,7 +95,7 @@ def swapped(s: Situation, swap: Swap, server: Server) -> Situation:
     if swap.other_date is not None and swap.other_rotation is not None:
         second = Slot(swap.other_date, swap.other_rotation)
         theirs = changeable(s, second)
-        server(s, swap.user_id, second)
+        serving(s, swap.user_id, second)
         if theirs.final_id != swap.other_id:
             raise Refusal(
                 f"{second.rotation} on {second.date} is not {s.name(swap.other_id)}'s but"

@@ -1,7 +1,5 @@
 """A decision made so: exactly the rows that differ, the marks of what they show elsewhere, and who is told."""
 
-from collections.abc import Iterable
-
 import structlog
 from sqlalchemy import Connection
 
@@ -10,7 +8,8 @@ from db.oncall import Duty
 from db.oncall_holidays import COUNTRY
 from handlers.alerts import alert
 from handlers.oncall import settings
-from handlers.oncall.deciding import NEW, Decision
+from handlers.oncall.consequence import spans
+from handlers.oncall.decision import NEW, Decision
 from handlers.oncall.keys import CALENDAR, CYCLE, SLACK, message_key, shift_key
 from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
@@ -130,11 +129,8 @@ def _tell(tx: Connection, context: Context, decision: Decision, now: int) -> Non
     consequence = decision.consequence
     for person in sorted(consequence.moved()):
         moves = [move for move in consequence.moves if person in (move.before, move.after)]
-        _message(tx, context, run_id(decision.before), person, _lines(moves), now)
-
-
-def _lines(moves: Iterable[object]) -> str:
-    return "\n".join(["Your on-call shifts changed:", *(f"• {move}" for move in moves)])
+        text = "\n".join(["Your on-call shifts changed:", *(f"• {span}" for span in spans(moves))])
+        _message(tx, context, run_id(decision.before), person, text, now)
 
 
 def _message(tx: Connection, context: Context, occasion: str, person: int, text: str, now: int) -> None:

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from service.cli import actions, events, imports, notion, oncall_change, oncall_setup, people
-from service.cli.oncall import app as oncall
 from service.cli.demo import demo
 from service.cli.doctor import doctor
 from service.cli.exits import Commands, epilog
 from service.cli.migrate import migrate
+from service.cli.oncall import app as on_call
 from service.cli.send import send
 from service.cli.serve import serve
 
-ON_CALL = (oncall_change, oncall_setup)  # they register their commands on `oncall`
+ON_CALL = (oncall_change, oncall_setup)  # they register their commands on `on_call`
 RUN, LOOK, MOVE = "Run", "Look and repair", "Bring in and compare"
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ app.command(rich_help_panel=LOOK)(doctor)
 app.add_typer(events.app, name="events", rich_help_panel=LOOK)
 app.add_typer(actions.app, name="actions", rich_help_panel=LOOK)
 app.add_typer(people.app, name="people", rich_help_panel=LOOK)
-app.add_typer(oncall, name="oncall", rich_help_panel=LOOK)
+app.add_typer(on_call, name="oncall", rich_help_panel=LOOK)
 app.add_typer(imports.app, name="import", rich_help_panel=MOVE)
 app.add_typer(notion.app, name="notion", rich_help_panel=MOVE)
 

@@ -78,7 +78,7 @@ def import_roster(
         print_json({"file": str(file), "people": len(entries)}) if as_json else say(f"{len(entries)} people in {file}")
         return
     try:
-        entries = rosters.read(read_text(file, 4 * rosters.LONGEST), form)
+        entries = rosters.read(read_text(file, "a roster", rosters.LONGEST), form)
     except rosters.BadRoster as bad:
         raise Misuse("\n".join([*bad.complaints, f"nothing was imported from {file}"])) from None
     context = platforms.context(session.settings())

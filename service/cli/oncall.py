@@ -1,5 +1,6 @@
 """`rollcall oncall …`: look at the schedule and say why it is so; commands that change it are in oncall_change.py."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,17 @@ BALANCE = {
     "difference": "difference (h)",
     "hours_served": "served (h)",
     "hours_planned": "planned (h)",
+}
+
+
+CANDIDATE = {
+    "name": "could serve",
+    "difference": "difference (h)",
+    "doubles": "second shifts",
+    "adjacent": "weeks in a row",
+    "squares": "squares (h²)",
+    "since": "weeks since",
+    "late": "late (h)",
 }
 
 
@@ -77,7 +89,7 @@ def why(
             continue
         say(one["why"]["why"])
         if one["why"]["candidates"]:
-            print_rows(one["why"]["candidates"], {key: key for key in one["why"]["candidates"][0] if key != "person"})
+            print_rows(one["why"]["candidates"], CANDIDATE)
         for out in one["why"]["excluded"]:
             say(f"{out['name']}: {out['why']}")
 
@@ -107,11 +119,15 @@ def _look(tx: Connection, day: str, who: str | None, now: int) -> dict[str, Any]
         duties = asking.shifts_of(tx, CONTEXT, words.person(tx, who), now)
         return {"zone": chosen.zone, "shifts": [shown(duty, chosen) for duty in duties]}
     on = asking.who(tx, CONTEXT, now)
+    on_day = words.day(day, chosen.today(now))
+    duties = asking.week(tx, CONTEXT, on_day)
+    if day == "today" and all(duty.planned.ends_at <= now for duty in duties):
+        duties = asking.week(tx, CONTEXT, on_day + timedelta(days=7))
     return {
         "zone": chosen.zone,
         "now": [shown(duty, chosen) for duty in on.on],
         "next": [shown(duty, chosen) for duty in on.next],
-        "shifts": [shown(duty, chosen) for duty in asking.week(tx, CONTEXT, words.day(day, chosen.today(now)))],
+        "shifts": [shown(duty, chosen) for duty in duties],
     }
 
 

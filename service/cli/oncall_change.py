@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.database import Database
 from handlers.oncall import asking, settings, words
-from handlers.oncall.consequence import Consequence
+from handlers.oncall.consequence import Consequence, Span, spans
 from handlers.oncall.desk import Desk
 from handlers.oncall.requests import (
     AddTimeOff,
@@ -34,9 +34,8 @@ Because = Annotated[str, typer.Option("--because", help="The reason, for whoever
 Anyway = Annotated[bool, typer.Option("--anyway", help="Even if a shift is left with nobody.")]
 Make = Callable[[Connection, int], Request]
 
-MOVES = {"date": "day", "rotation": "rotation", "before": "before", "after": "after", "why": "why"}
+MOVES = {"days": "days", "rotation": "rotation", "before": "before", "after": "after", "why": "why"}
 DIFFERENCES = {"name": "name", "before": "before (h)", "after": "after (h)"}
-MOST_ROWS = 50
 ABSENCE = {"id": "id", "name": "name", "first": "first day", "last": "last day", "reason": "reason"}
 SWAP = {"id": "id", "shift": "shift", "of": "of", "to": "to", "in_return": "in return", "reason": "reason"}
 
@@ -166,9 +165,7 @@ def show_consequence(found: Consequence) -> None:
     """Who moves, how differences change, what is left with nobody."""
     say(f"{found.sentence}.")
     if found.moves:
-        print_rows([_move(move) for move in found.moves[:MOST_ROWS]], MOVES, fold=("before", "after", "why"))
-    if len(found.moves) > MOST_ROWS:
-        note(f"{len(found.moves) - MOST_ROWS} more moves; --json has them all.")
+        print_rows([_moved(span) for span in spans(found.moves)], MOVES, fold=("before", "after", "why"))
     if found.added:
         first, last = found.added[0].slot.date, found.added[-1].slot.date
         say(f"{len(found.added)} shifts are planned for the first time, {first} to {last}.")
@@ -182,9 +179,10 @@ def show_consequence(found: Consequence) -> None:
         say("No shift moves.")
 
 
-def _move(move: Any) -> dict[str, Any]:
+def _moved(span: Span) -> dict[str, Any]:
+    move = span.move
     return {
-        "date": f"{move.slot.date:%a} {move.slot.date}",
+        "days": span.days,
         "rotation": move.slot.rotation,
         "before": move.before_name,
         "after": move.after_name,

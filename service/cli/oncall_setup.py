@@ -104,7 +104,7 @@ def import_(
         return
     if file.suffix.lower() != ".csv":
         raise Misuse(f"{file}: name it .csv (shifts) or .yaml (addresses by rotation), so that its format is known")
-    text = read_text(file, 4 * importing.LONGEST)
+    text = read_text(file, "a schedule", importing.LONGEST)
 
     def make(tx: Connection, now: int) -> Request:
         found = importing.read(tx, CONTEXT, text, now)
@@ -129,7 +129,7 @@ def export(
 
 
 def _import_roster(file: Path, *, skip_bad: bool, dry_run: bool, as_json: bool) -> None:
-    entries, complaints = rosters.sift(read_text(file, 4 * rosters.LONGEST), "yaml")
+    entries, complaints = rosters.sift(read_text(file, "a roster", rosters.LONGEST), "yaml")
     if not entries:
         complaints = complaints or ["the file names nobody"]
     _must_be_good(complaints, file, skip_bad=skip_bad and bool(entries))

@@ -10,6 +10,7 @@ import pytest
 
 import migrations
 from db.database import Database
+from handlers.oncall.settings import OnCallSettings
 from handlers.registry import Context
 from service.cli.actions import Status as MarkStatus
 from service.cli.events import Status as EventStatus
@@ -100,6 +101,13 @@ def test_a_setting_that_takes_anything_takes_anything(
 ) -> None:
     monkeypatch.setenv(name, "anything")
     load(_env_file=None)
+
+
+def test_the_settings_of_being_on_call_are_all_there_with_their_defaults() -> None:
+    table = {codes(row[0])[0]: row[1] for row in rows(section(operations(), "### Of a workspace, for being on call"))}
+    defaults = OnCallSettings().model_dump(mode="json")
+    shown = {name: ",".join(one) if isinstance(one, list) else str(one or "") for name, one in defaults.items()}
+    assert {name: default.strip("`") for name, default in table.items()} == shown
 
 
 def test_the_other_variables_are_named() -> None:
@@ -197,8 +205,12 @@ def test_every_alert_is_explained() -> None:
 
 def test_every_answer_is_explained() -> None:
     table = {int(row[0]) for row in rows(section(operations(), "## HTTP answers"))}
-    sources = [text_of(ROOT / "service" / name) for name in ("app.py", "intake.py", "health.py")]
-    given = {int(code) for text in sources for code in re.findall(r"(?:Answer\(|answer_json\(|return )(\d{3})\b", text)}
+    sources = [text_of(ROOT / "service" / name) for name in ("app.py", "intake.py", "health.py", "feed.py")]
+    given = {
+        int(code)
+        for text in sources
+        for code in re.findall(r"(?:Answer\(|answer_json\(|return |status_code=)(\d{3})\b", text)
+    }
     assert given | {404, 405, 413} == table  # these three are Starlette's
 
 

@@ -1,0 +1,217 @@
+"""Overrides, swaps and time off: what is shown before is what happens, and nothing else is changed."""
+
+from datetime import date
+
+import pytest
+
+from handlers.oncall import asking, changing
+from handlers.oncall.changing import confirm, preview
+from handlers.oncall.consequence import spans
+from handlers.oncall.keys import CALENDAR
+from handlers.oncall.refusal import Changed
+from handlers.oncall.requests import (
+    AddTimeOff,
+    AnswerSwap,
+    AskSwap,
+    LiftOverride,
+    Override,
+    RemoveTimeOff,
+    Replan,
+    SetHoliday,
+    parse,
+)
+from tests.handlers.oncall.team import CONTEXT, MONDAY, Team, at, in_days
+
+DAY = in_days(1)
+
+
+def other_than(team: Team, *names: str | None) -> str:
+    return next(name for name in team.ids if name not in names)
+
+
+def test_an_override_shows_who_moves_and_how_the_differences_change(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    instead = other_than(team, was)
+    shown = preview(
+        team.tx, CONTEXT, Override(date=DAY, rotation="PM", person=team.ids[instead], reason="ill"), team.now
+    )
+    assert shown.sentence == f"{instead} serves PM on {DAY} instead of {was}"
+    assert [(str(m.slot.date), m.before_name[:3], m.after_name[:3], m.why) for m in shown.moves] == [
+        (str(DAY), str(was)[:3], instead[:3], "ill")
+    ]
+    changes = {one.name: round(one.after - one.before, 2) for one in shown.differences}
+    assert changes == {was: -3.0, instead: 3.0}
+    assert team.server(DAY, "PM") == was
+
+
+def test_an_override_keeps_whoever_was_planned_and_who_asked(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    instead = other_than(team, was)
+    team.override(DAY, "PM", instead, reason="ill", by=team.ids["Ada"])
+    duty = team.duty(DAY, "PM")
+    assert (duty.planned.name, duty.final_name, duty.final_email) == (was, instead, f"{instead.lower()}@example.com")
+    assert duty.override
+    assert (duty.override.reason, duty.override.asked_by) == ("ill", team.ids["Ada"])
+    assert team.marks(CALENDAR) == [f"shift:{DAY}:PM"]
+    assert team.told().keys() == {was, instead}
+
+
+def test_a_second_override_replaces_the_first_and_the_planned_person_ends_it(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    one = other_than(team, was)
+    two = other_than(team, was, one)
+    team.override(DAY, "PM", one)
+    team.override(DAY, "PM", two)
+    assert team.server(DAY, "PM") == two
+    assert was
+    team.override(DAY, "PM", was)
+    assert team.duty(DAY, "PM").override is None
+
+
+def test_cancelling_an_override_puts_back_whoever_was_planned(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    team.override(DAY, "PM", other_than(team, was))
+    team.ask(LiftOverride(date=DAY, rotation="PM"))
+    assert team.server(DAY, "PM") == was
+
+
+def test_a_second_shift_on_one_day_is_warned_of(team: Team) -> None:
+    who = team.server(DAY, "Core")
+    assert who
+    shown = preview(team.tx, CONTEXT, Override(date=DAY, rotation="PM", person=team.ids[who]), team.now)
+    assert shown.warnings == (f"{who} serves Core on that day too.",)
+
+
+def test_what_would_not_be_as_it_was_shown_is_not_done(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    one = other_than(team, was)
+    request = Override(date=DAY, rotation="PM", person=team.ids[one])
+    shown = preview(team.tx, CONTEXT, request, team.now)
+    team.override(DAY, "PM", other_than(team, was, one))
+    before = team.everything()
+    with pytest.raises(Changed, match="changed since this was shown; nothing was done"):
+        confirm(team.tx, CONTEXT, request, shown.digest, team.now)
+    assert team.everything() == before
+
+
+def test_a_decision_that_rests_on_what_has_changed_is_not_stored(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    situation = changing.gather(team.tx, CONTEXT, team.now)
+    request = Override(date=DAY, rotation="PM", person=team.ids[other_than(team, was)])
+    decision = changing.decide(situation, request)
+    team.override(in_days(2), "AM", other_than(team, team.server(in_days(2), "AM")))
+    before = team.everything()
+    assert not changing.apply(team.tx, CONTEXT, decision, team.now)
+    assert team.everything() == before
+
+
+# --- swaps ---
+
+
+def test_a_swap_changes_nothing_until_it_is_accepted(team: Team) -> None:
+    mine, theirs = team.server(DAY, "PM"), team.server(DAY, "AM")
+    assert mine
+    assert theirs
+    request = AskSwap(
+        date=DAY, rotation="PM", other=team.ids[theirs], other_date=DAY, other_rotation="AM", by=team.ids[mine]
+    )
+    shown = team.ask(request)
+    assert {(m.slot.rotation, m.before, m.after) for m in shown.moves} == {
+        ("PM", team.ids[mine], team.ids[theirs]),
+        ("AM", team.ids[theirs], team.ids[mine]),
+    }
+    assert (team.server(DAY, "PM"), team.server(DAY, "AM")) == (mine, theirs)
+    assert team.told() == {theirs: [f"{mine} asks {theirs} to take PM on {DAY} for AM on {DAY}."]}
+    swap = asking.open_swaps(team.tx, CONTEXT, team.ids[theirs])[0]
+    team.ask(AnswerSwap(swap=swap.id, answer="accept", by=team.ids[theirs]))
+    assert (team.server(DAY, "PM"), team.server(DAY, "AM")) == (theirs, mine)
+    assert team.duty(DAY, "PM").planned.name == mine
+    assert asking.open_swaps(team.tx, CONTEXT) == []
+
+
+@pytest.mark.parametrize(("answer", "status"), [("decline", "declined"), ("cancel", "cancelled")])
+def test_a_swap_that_is_declined_or_cancelled_moves_nobody_and_the_other_is_told(
+    team: Team, answer: str, status: str
+) -> None:
+    mine = team.server(DAY, "PM")
+    assert mine
+    other = other_than(team, mine)
+    team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other], by=team.ids[mine]))
+    swap = asking.open_swaps(team.tx, CONTEXT)[0]
+    team.forget_marks()
+    by = other if answer == "decline" else mine
+    request = AnswerSwap.model_validate({"swap": swap.id, "answer": answer, "by": team.ids[by]})
+    team.ask(request)
+    assert team.server(DAY, "PM") == mine
+    assert team.told().keys() == ({mine} if answer == "decline" else {other})
+    assert team.rows("SELECT status FROM shift_swaps") == [{"status": status}]
+
+
+def test_a_swap_cannot_be_accepted_after_the_shift_went_to_somebody_else(team: Team) -> None:
+    mine = team.server(DAY, "PM")
+    assert mine
+    other = other_than(team, mine)
+    team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other], by=team.ids[mine]))
+    team.override(DAY, "PM", other_than(team, mine, other))
+    swap = asking.open_swaps(team.tx, CONTEXT)[0]
+    assert "any more: ask for a new swap" in team.refused(AnswerSwap(swap=swap.id, answer="accept"))
+
+
+# --- time off ---
+
+
+def test_time_off_gives_the_shifts_to_others_and_moves_nothing_else(team: Team) -> None:
+    who = team.server(in_days(21), "PM")
+    assert who
+    before = {slot: team.server(*slot) for slot in team.days_of(who)}
+    shown = team.ask(AddTimeOff(person=team.ids[who], first=in_days(21), last=in_days(25), reason="holidays"))
+    assert {move.before for move in shown.moves} == {team.ids[who]}
+    assert not [day for day, _ in team.days_of(who) if in_days(21) <= day <= in_days(25)]
+    outside = {slot for slot in before if not in_days(21) <= slot[0] <= in_days(25)}
+    assert set(team.days_of(who)) == outside
+    (span,) = spans(shown.moves)
+    assert span.days == f"Mon {in_days(21)} to Fri {in_days(25)}"
+    assert span.move.after_name.startswith(str(team.server(in_days(21), "PM")))
+    assert span.move.why == f"{who}: on leave {in_days(21)}..{in_days(25)}"
+
+
+def test_time_off_ends_overrides_of_that_person_and_the_planned_one_serves(team: Team) -> None:
+    was = team.server(DAY, "PM")
+    instead = other_than(team, was)
+    team.override(DAY, "PM", instead)
+    team.ask(AddTimeOff(person=team.ids[instead], first=DAY, last=DAY))
+    assert team.duty(DAY, "PM").override is None
+    assert team.server(DAY, "PM") == was
+
+
+def test_time_off_taken_back_keeps_the_days_that_are_past(team: Team) -> None:
+    team.ask(AddTimeOff(person=team.ids["Ada"], first=in_days(7), last=in_days(11), anyway=True))
+    team.now = at(in_days(9))
+    absence = asking.absences(team.tx, CONTEXT, team.now)[0][0]
+    team.ask(RemoveTimeOff(absence=absence.id))
+    left = team.rows("SELECT first_date, last_date FROM time_off")
+    assert [(str(row["first_date"]), str(row["last_date"])) for row in left] == [(str(in_days(7)), str(in_days(8)))]
+
+
+def test_leave_earns_nothing_so_the_difference_stands_still_meanwhile(team: Team) -> None:
+    team.ask(AddTimeOff(person=team.ids["Rosa"], first=in_days(14), last=in_days(60)))
+    differences = []
+    for day in (14, 35, 56):
+        team.now = at(in_days(day))
+        found = {one.name: one.difference for one in asking.balance(team.tx, CONTEXT, team.now)}
+        differences.append(found["Rosa"])
+    assert len(set(differences)) == 1
+
+
+# --- requests ---
+
+
+def test_a_request_survives_the_trip_through_a_modal(team: Team) -> None:
+    for request in (
+        Replan(anyway=True),
+        Override(date=DAY, rotation="PM", person=3, reason="…", by=1),
+        AskSwap(date=DAY, rotation="PM", other=2, other_date=MONDAY, other_rotation="AM"),
+        AddTimeOff(person=1, first=DAY, last=date(2026, 12, 31)),
+        SetHoliday(date=DAY, name="x"),
+    ):
+        assert parse(request.model_dump_json()) == request
