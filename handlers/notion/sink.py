@@ -10,12 +10,12 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
-from db import oncall, people, sync
+from db import oncall, outbox, people, sync
 from db.database import Database
 from db.outbox import Claim
 from db.sync import Known
 from handlers.notion import calendar, calendar_cycle
-from handlers.notion.api import Forbidden, NotionApi
+from handlers.notion.api import Forbidden, Invalid, NotionApi
 from handlers.notion.calendar import Calendars, Frame
 from handlers.notion.calendar_cycle import CHECK, CHECK_AFTER_MS
 from handlers.notion.comparing import SURPLUS
@@ -65,11 +65,15 @@ class NotionSink:
             return Delivered(operation, again_at=self._clock() + USERS_EVERY_MS)
         if claim.key in (CYCLE, CHECK):
             return await self._cycle(database, claim)
-        if slot_of(claim.key) is not None:
-            return await self._shift(database, claim)
         if self._data_source_id is None and claim.key.startswith(PERSON):
             return NOTHING
-        return await self._page(database, claim)
+        try:
+            return await (self._shift if slot_of(claim.key) else self._page)(database, claim)
+        except Invalid as error:
+            if "user" in str(error) and claim.attempts == 0:
+                # Somebody left Notion since the list was read: by the next attempt they show as text (S2.5).
+                await database.write(outbox.mark, claim.workspace_id, (NOTION,), USERS, self._clock())
+            raise
 
     async def _page(self, database: Database, claim: Claim) -> Delivered:
         """A person's, or a surplus page of whatever kind on its way to the trash."""

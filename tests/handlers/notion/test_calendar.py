@@ -250,6 +250,19 @@ async def test_s2_5_who_comes_to_notion_later_is_shown_as_a_person_from_then_on(
     assert (row["Orig. Engineer"], row["Orig. E-mail"]) == ([], "user_ada@example.com")
 
 
+async def test_s2_5_who_left_notion_a_moment_ago_shows_as_the_address_and_nobody_is_alerted(stage: Stage) -> None:
+    """Notion refuses a person it does not know; the list is read again before the mark is tried for the last time."""
+    ada = member(stage, 1, "user_ada@example.com")
+    await read_users(stage)
+    await stage.run()
+    stage.world.notion.remove_user(ada)
+    key = await put(stage, TODAY, "AM", 1)
+    await stage.run()
+    assert [(row["Orig. Engineer"], row["Orig. E-mail"]) for row in current(stage)] == [([], "user_ada@example.com")]
+    assert (await stage.marks())[key]["status"] == "settled"
+    assert await stage.alerts() == []
+
+
 async def test_s2_5_who_has_no_address_shows_as_their_name(stage: Stage) -> None:
     await stage.say("user_dee", "Dee", email=None)
     await put(stage, TODAY, "AM", 4)
