@@ -1,4 +1,4 @@
-"""Every point of S2, the calendar in Notion, is named by a test that proves it: `s2_7` in its name, or S2.7 below it."""
+"""Every point of S2, the calendar in Notion, is named by a test that proves it: `s2_7` in its name, or S2.7 beneath."""
 
 import ast
 import re
