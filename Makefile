@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench fairness drill lock clean
+.PHONY: help install demo test check bench fairness calendar drill lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ drill: install ## lose the database under load, restore it, and print the time i
 
 fairness: install ## measure the on-call planner beside simple rules and the exact optimum
 	@$(BIN)/python benchmarks/fairness.py
+
+calendar: install ## measure a cycle of the calendar in Notion at three requests a second (a minute)
+	@$(BIN)/python benchmarks/calendar_cycle.py
 
 lock: install ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

@@ -110,6 +110,7 @@ SERVED = (
     .order_by(t.c.date, t.c.rotation)
 )
 # No key changes: rows that refer to the workspace may be written meanwhile. SQLite has one writer anyway.
+SPAN = select(func.min(t.c.date), func.max(t.c.date)).where(_mine)
 LOCK = select(workspaces.c.id).where(workspaces.c.id == bindparam("id")).with_for_update(key_share=True)
 _put = insert(t)
 KEY = [t.c.workspace_id, t.c.date, t.c.rotation]
@@ -196,6 +197,12 @@ def after(tx: Connection, workspace_id: int, instant: int, first: date, most: in
 def served(tx: Connection, workspace_id: int) -> list[Served]:
     """Every slot there ever was, as fairness counts it."""
     return [Served(*row) for row in tx.execute(SERVED, {"workspace_id": workspace_id})]
+
+
+def span(tx: Connection, workspace_id: int) -> tuple[date, date] | None:
+    """The first and the last day of the schedule; None while there is none."""
+    first, last = tx.execute(SPAN, {"workspace_id": workspace_id}).one()
+    return (first, last) if first else None
 
 
 def put(tx: Connection, workspace_id: int, rows: Iterable[Planned], today: date) -> None:

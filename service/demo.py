@@ -26,6 +26,7 @@ from db.outbox import LEASE_MS
 from handlers.clerk.api import ClerkApi
 from handlers.clerk.importing import ClerkImport
 from handlers.notion import reconcile, setup
+from handlers.notion.directory import PEOPLE
 from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
 from service import platforms
@@ -120,7 +121,7 @@ class Demo:
     async def _set_up(self, database: Database) -> str:
         api = platforms.notion_api(self.settings, database, patient=True)
         try:
-            return (await setup.create(api, self.world.notion.parent_page_id)).data_source_id
+            return (await setup.create(api, self.world.notion.parent_page_id, PEOPLE)).data_source_id
         finally:
             await api.close()
 

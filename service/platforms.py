@@ -7,12 +7,14 @@ from db.database import Database, database_file
 from db.sqlite import SqliteFile
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
+from handlers.notion.calendar import Calendars
+from handlers.notion.calendar_cycle import daily_cycle
 from handlers.notion.sink import NotionSink
 from handlers.oncall import erasure
 from handlers.oncall.changeover import changeover
 from handlers.oncall.daily import daily_plan
 from handlers.oncall.reminding import reminders
-from handlers.people.linking import SLACK
+from handlers.people.linking import NOTION, SLACK
 from handlers.registry import Context, Forget, Sink, Source
 from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
@@ -49,9 +51,8 @@ def sources(settings: Settings) -> dict[str, Source]:
 def sinks(settings: Settings, database: Database, context: Context) -> list[Sink]:
     """Where marks are delivered; a platform without its token (or where to send to) is off."""
     found: list[Sink] = []
-    if settings.notion_api_token and settings.notion_people_data_source_id:
-        api = notion_api(settings, database)
-        found.append(NotionSink(api, settings.notion_people_data_source_id, context))
+    if NOTION in settings.sinks:
+        found.append(notion_sink(notion_api(settings, database), settings, context))
     if settings.slack_bot_token and settings.slack_alert_channel:
         limiter = Limiter(database, "slack", SLACK_INTERVAL_MS, now_ms)
         token = settings.slack_bot_token.get_secret_value()
@@ -84,7 +85,14 @@ def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
         found.append(Job(BACKUP, backup.run))
     if SLACK in context.sinks:
         found += [changeover(context, SLACK, (TOPIC, GROUP)), reminders(context)]
+    if settings.notion_api_token and settings.calendar:
+        found.append(daily_cycle(context))
     return tuple(found)
+
+
+def notion_sink(api: NotionApi, settings: Settings, context: Context) -> NotionSink:
+    calendars = Calendars(*settings.calendar) if settings.calendar else None
+    return NotionSink(api, settings.notion_people_data_source_id, context, now_ms, calendars)
 
 
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:

@@ -7,7 +7,7 @@ secret is off: its route is 404 and no marks are raised for it.
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticUseDefault
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -69,6 +69,8 @@ class Settings(BaseSettings):
 
     notion_api_token: SecretStr | None = None
     notion_people_data_source_id: str | None = None
+    notion_calendar_data_source_id: str | None = None
+    notion_past_calendar_data_source_id: str | None = None
     notion_base_url: str = "https://api.notion.com"
     notion_requests_per_second: float = Field(3.0, ge=0, le=1000)
 
@@ -144,6 +146,16 @@ class Settings(BaseSettings):
             raise ValueError("must be an http or https URL such as https://api.example.com")
         return url.rstrip("/")
 
+    @field_validator("notion_past_calendar_data_source_id")
+    @classmethod
+    def _is_another_calendar(cls, past: str | None, held: ValidationInfo) -> str | None:
+        current = held.data.get("notion_calendar_data_source_id")
+        if past and current and past.replace("-", "") == current.replace("-", ""):
+            raise ValueError(
+                "must not be the data source of NOTION_CALENDAR_DATA_SOURCE_ID: past shifts are moved out of it"
+            )
+        return past
+
     @field_validator("log_level")
     @classmethod
     def _is_a_level(cls, level: str) -> str:
@@ -166,10 +178,16 @@ class Settings(BaseSettings):
         return relay.lower()
 
     @property
+    def calendar(self) -> tuple[str, str] | None:
+        """The two data sources of the on-call calendar, or None where it is off."""
+        current, past = self.notion_calendar_data_source_id, self.notion_past_calendar_data_source_id
+        return (current, past) if current and past else None
+
+    @property
     def sinks(self) -> frozenset[str]:
         """The platforms marks are raised for."""
         on = set()
-        if self.notion_api_token and self.notion_people_data_source_id:
+        if self.notion_api_token and (self.notion_people_data_source_id or self.calendar):
             on.add("notion")
         if self.slack_bot_token and self.slack_alert_channel:
             on.add("slack")

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import people
-from handlers.notion.reconcile import Comparison
+from handlers.notion.comparing import Comparison
 from service.sandbox.senders import Receipt
 from service.sandbox.story import Story
 

@@ -17,8 +17,10 @@ from db.identities import Identity
 from db.limits import Gate
 from handlers.clerk.events import gone
 from handlers.notion.api import NotionApi
-from handlers.notion.directory import TITLE, wanted_properties
+from handlers.notion.calendar import CURRENT, PAST, TABLES, Calendars
+from handlers.notion.directory import PEOPLE
 from handlers.notion.sink import USERS, NotionSink
+from handlers.notion.table import Table
 from handlers.people.recording import record, version
 from handlers.registry import Context
 from service.leases import Attempt, Work
@@ -64,6 +66,7 @@ class Stage:
     clock: Clock
     loop: SinkLoop
     context: Context = CONTEXT
+    calendars: Calendars | None = None
     _said: int = 0
     _closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -170,7 +173,8 @@ class Stage:
         """Another process on the same file, against the same Notion."""
         database = Database(self.url)
         await database.__aenter__()
-        loop = _loop(self.world, database, self.data_source_id, self.context, self.clock, interval_ms)
+        here = (self.data_source_id, self.context, self.clock)
+        loop = _loop(self.world, database, *here, interval_ms, self.calendars)
         self._closing += [loop.sink.close, lambda: database.__aexit__(None, None, None)]
         return replace(self, database=database, loop=loop, _closing=[])
 
@@ -219,31 +223,44 @@ def _rows(tx: Connection, sql: str, values: dict[str, Any]) -> list[Row]:
 
 
 def _loop(
-    world: World, database: Database, data_source_id: str, context: Context, clock: Clock, interval_ms: int = 0
+    world: World,
+    database: Database,
+    data_source_id: str,
+    context: Context,
+    clock: Clock,
+    interval_ms: int = 0,
+    calendars: Calendars | None = None,
 ) -> SinkLoop:
     limiter = Limiter(database, "notion", interval_ms, clock)
     api = NotionApi(world.notion.token, world.notion_url, limiter.wait)
-    return SinkLoop(database, NotionSink(api, data_source_id, context, clock), context, clock)
+    return SinkLoop(database, NotionSink(api, data_source_id, context, clock, calendars), context, clock)
 
 
-async def new_data_source(world: World) -> str:
-    """The People database, as `rollcall notion setup` makes it; the requests for it are not counted."""
+async def new_data_source(world: World, table: Table = PEOPLE) -> str:
+    """A database, as `rollcall notion setup` makes it; the requests for it are not counted."""
     api = NotionApi(world.notion.token, world.notion_url, no_wait)
     try:
-        made = await api.create_database(world.notion.parent_page_id, TITLE, wanted_properties())
+        made = await api.create_database(world.notion.parent_page_id, table.title, table.wanted_properties())
     finally:
         await api.close()
     world.requests.clear()
     return str(made["data_sources"][0]["id"])
 
 
+async def new_calendars(world: World) -> Calendars:
+    return Calendars(await new_data_source(world, TABLES[CURRENT]), await new_data_source(world, TABLES[PAST]))
+
+
 @contextlib.asynccontextmanager
-async def staged(folder: Path, kind: str = SQLITE, *, interval_ms: int = 0) -> AsyncIterator[Stage]:
+async def staged(
+    folder: Path, kind: str = SQLITE, *, interval_ms: int = 0, calendar: bool = False
+) -> AsyncIterator[Stage]:
     clock, url = Clock(), new_database(folder, kind)
     async with running(World(seed=7)) as world, Database(url, deadline_s=10.0) as database:
         data_source_id = await new_data_source(world)
-        loop = _loop(world, database, data_source_id, CONTEXT, clock, interval_ms)
-        stage = Stage(url, database, world, data_source_id, clock, loop)
+        calendars = await new_calendars(world) if calendar else None
+        loop = _loop(world, database, data_source_id, CONTEXT, clock, interval_ms, calendars)
+        stage = Stage(url, database, world, data_source_id, clock, loop, calendars=calendars)
         try:
             yield stage
         finally:

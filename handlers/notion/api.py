@@ -33,6 +33,14 @@ class Forbidden(Unauthorized):
     """The integration lacks a capability (403): give it one in Notion, under the integration's settings."""
 
 
+class Invalid(Refused):
+    """Notion says that the request itself is wrong (400)."""
+
+
+class NoSuchCall(SinkDown):
+    """Notion, or what stands in for it, does not know this call at all."""
+
+
 class NotionApi:
     """Raises SinkDown, Throttled, Refused or Gone. `wait` returns when the next request may be sent."""
 
@@ -106,8 +114,17 @@ class NotionApi:
             raise SinkDown(f"the data source is not there, or not shared with us ({error})") from error
         return str(page["id"])
 
-    async def update_page(self, page_id: str, properties: Json) -> None:
-        await self._call(lambda: self._client.pages.update(page_id, properties=properties))
+    async def page(self, page_id: str) -> Json:
+        return await self._call(lambda: self._client.pages.retrieve(page_id))
+
+    async def update_page(self, page_id: str, properties: Json) -> Json:
+        """The page as it is now."""
+        return await self._call(lambda: self._client.pages.update(page_id, properties=properties))
+
+    async def move_page(self, page_id: str, data_source_id: str) -> Json:
+        """The page as it is now. Invalid or NoSuchCall where Notion does not move it, and never will."""
+        parent = {"type": "data_source_id", "data_source_id": data_source_id}
+        return await self._call(lambda: self._client.pages.move(page_id, parent=parent))
 
     async def trash_page(self, page_id: str) -> None:
         await self._call(lambda: self._client.pages.update(page_id, in_trash=True))
@@ -146,17 +163,27 @@ def translate(error: HTTPResponseError) -> Exception:
         return Throttled(message, _retry_after(error))
     if page_id := (error.additional_data or {}).get("committed_resource_id"):
         return Committed(str(page_id))
-    if error.status == 404 or (error.status == 400 and "archived" in str(error)):  # noqa: PLR2004
+    if error.status in (400, 404):
+        return _of_400(code, message) if error.status == 400 else Gone(message)  # noqa: PLR2004
+    return {401: Unauthorized, 403: Forbidden, 409: Refused}.get(error.status, SinkDown)(message)
+
+
+def _of_400(code: str, message: str) -> Exception:
+    if _is_in_trash(message):
         return Gone(message)
-    if error.status == 409 or (error.status == 400 and not _is_schema(code, str(error))):  # noqa: PLR2004
-        return Refused(message)
-    return {401: Unauthorized, 403: Forbidden}.get(error.status, SinkDown)(message)
+    if code == "invalid_request_url":
+        return NoSuchCall(message)
+    return SinkDown(message) if _is_schema(code, message) else Invalid(message)
+
+
+def _is_in_trash(message: str) -> bool:
+    return "archived" in message or "in trash and cannot be moved" in message
 
 
 def _is_schema(code: str, message: str) -> bool:
     """A property that is not there, or has another type, fails every page alike: the data source's fault."""
     drifted = "is not a property that exists" in message or "is expected to be" in message
-    return code in ("missing_version", "invalid_request_url") or drifted
+    return code == "missing_version" or drifted
 
 
 def _code(error: HTTPResponseError) -> str:

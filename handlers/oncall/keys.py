@@ -4,7 +4,8 @@ from datetime import date
 
 from handlers.oncall.model import Slot
 
-CALENDAR = "calendar"  # the sink that shows the schedule: a mark `shift:<date>:<rotation>` each
+CALENDAR = "notion"  # the sink that shows the schedule: a mark `shift:<date>:<rotation>` each
+CYCLE = "calendar"  # a mark of the same sink: compare all of it with what is shown there
 SLACK = "slack"  # the sink that carries messages to people
 PLAN = "oncall:plan"  # the job that plans, a mark of the clock
 CHANGEOVER = "oncall:changeover"  # the job that says when somebody else is on call

@@ -17,7 +17,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from handlers.notion.reconcile import Comparison
+from handlers.notion.comparing import Comparison
 from service import logs
 from service.cli.console import AsJson, err, note, print_json, print_rows, say
 from service.cli.exits import Code, Problem
@@ -146,12 +146,12 @@ def _print_tables(result: Result, compared: Comparison) -> None:
     rows = [{**row, "meaning": Text(meaning, "dim")} for row, meaning in zip(rows, meanings, strict=True)]
     columns = {"what": "webhooks", "clerk": "Clerk", "slack": "Slack", "all": "all", "meaning": ""}
     print_rows(rows, columns, fold=("meaning",))
-    agreeing = round(compared.agreement * compared.people)
+    agreeing = round(compared.agreement * compared.records)
     print_rows(
         [
             {"what": "people in the database", "count": result.people},
             {"what": "pages in Notion", "count": compared.pages},
-            {"what": "agreeing, record by record", "count": f"{agreeing} of {compared.people}"},
+            {"what": "agreeing, record by record", "count": f"{agreeing} of {compared.records}"},
             {"what": "as the story of that day says", "count": "all" if not result.unexpected else "not all"},
         ],
         {"what": "in the end", "count": ""},

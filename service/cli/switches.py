@@ -12,6 +12,11 @@ NEEDS = {
     "slack commands": ("slack_signing_secret", "slack_bot_token"),
     "slack alerts": ("slack_bot_token", "slack_alert_channel"),
     "notion pages": ("notion_api_token", "notion_people_data_source_id"),
+    "notion calendar": (
+        "notion_api_token",
+        "notion_calendar_data_source_id",
+        "notion_past_calendar_data_source_id",
+    ),
 }
 
 

@@ -51,7 +51,8 @@ class Door:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         path = scope["path"].removeprefix(f"/{self.name}")
         query = parse_query(scope["query_string"])
-        call = Call(scope["method"], path, query, headers, await _body(receive))
+        port = (scope.get("client") or (None, None))[1]
+        call = Call(scope["method"], path, query, headers, await _body(receive), port)
         record = Request(self.name, call.method, call.path, call)
         self.setting.requests.append(record)
         answer = await self._respond(call, record)

@@ -165,16 +165,20 @@ def _single(ask: Ask, type_: str, entry: Any) -> Any:
 def _carried(store: Store, page: Page, origin: DataSource | None, target: DataSource | None) -> Json:
     """What a move keeps here: properties with the same name and type on both sides; the rest is gone.
 
-    The real carry-over is undocumented. Whoever needs more must write it again after the move.
+    The real carry-over is undocumented. Whoever needs more must write it again after the move; a test may have any
+    of them lost (`Store.lost_in_moves`).
     """
     title = next((p["name"] for p in target.schema.values() if p["type"] == "title"), "") if target else ""
-    kept: Json = {"title": page.values.get("title", [])}
-    if origin is None or target is None:
+    lost = store.lost_in_moves
+    kept: Json = {} if lost is None or title in lost else {"title": page.values.get("title", [])}
+    if origin is None or target is None or lost is None:
         return kept
     writing = Writing(store)
     for prop in origin.schema.values():
         twin = target.schema.get(prop["name"])
         if twin is None or twin["type"] != prop["type"] or prop["name"] == title or prop["type"] in READ_ONLY:
+            continue
+        if prop["name"] in lost:
             continue
         value = page.values.get(prop["id"])
         kept[twin["id"]] = _same_options(writing, twin, value) if prop["type"] in OPTION_TYPES else value

@@ -106,7 +106,10 @@ def canonical(raw: object, path: str) -> str:
 
 
 class Store:
-    """All objects by id. `clock` is the present, ids come from the seed, `writes` counts commits."""
+    """All objects by id. `clock` is the present, ids come from the seed, `writes` counts commits.
+
+    `lost_in_moves`: columns whose values no page takes along into another data source; None: no column's.
+    """
 
     def __init__(self, seed: int, clock: Callable[[], datetime], bot: Json) -> None:
         self._ids = random.Random(f"notion ids {seed}")
@@ -119,6 +122,7 @@ class Store:
         self.data_sources: dict[str, DataSource] = {}
         self.databases: dict[str, Database] = {}
         self.unshared: set[str] = set()
+        self.lost_in_moves: frozenset[str] | None = frozenset()
         self.writes = 0
 
     def new_id(self) -> str:

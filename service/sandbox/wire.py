@@ -14,13 +14,14 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 @dataclass(slots=True)
 class Call:
-    """One request as a platform sees it: `path` is its own (`/v1/users`, `/api/auth.test`)."""
+    """One request as a platform sees it: `path` is its own (`/v1/users`, `/api/auth.test`), `port` the caller's."""
 
     method: str
     path: str
     query: dict[str, list[str]]
     headers: Mapping[str, str]
     body: bytes
+    port: int | None = None
     _json: Any = None
 
     def one(self, name: str) -> str | None:

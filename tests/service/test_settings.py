@@ -12,6 +12,11 @@ CLERK = "whsec_" + "A" * 32
 OTHER = "whsec_" + "B" * 32
 SLACK = "8f742231b10e8888abcd99yyyzzz85a5"
 NOTION = {"notion_api_token": "ntn_x", "notion_people_data_source_id": "source"}
+DATA_SOURCES = (
+    "NOTION_PEOPLE_DATA_SOURCE_ID",
+    "NOTION_CALENDAR_DATA_SOURCE_ID",
+    "NOTION_PAST_CALENDAR_DATA_SOURCE_ID",
+)
 SLACK_OUT = {"slack_bot_token": "xoxb-1", "slack_alert_channel": "C0ALERTS"}
 SECRET = "hunter2hunter2"
 
@@ -76,8 +81,17 @@ def test_a_wrong_value_is_refused_by_name_with_the_fix_and_without_the_value(
 
 
 def test_every_field_is_either_tried_with_a_wrong_value_or_takes_any_text() -> None:
-    free = {"HOST", "BACKUP_DIR", "SLACK_ALERT_CHANNEL", "NOTION_API_TOKEN", "NOTION_PEOPLE_DATA_SOURCE_ID"}
+    slack = {"SLACK_ALERT_CHANNEL", "SLACK_ONCALL_CHANNEL", "SLACK_ONCALL_USERGROUP"}
+    free = {"HOST", "BACKUP_DIR", *slack, "NOTION_API_TOKEN", *DATA_SOURCES}
     assert {name.upper() for name in Settings.model_fields} == {name for name, _, _ in WRONG} | free
+
+
+def test_the_two_calendars_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2.9: past shifts are moved out of one into the other."""
+    monkeypatch.setenv("NOTION_CALENDAR_DATA_SOURCE_ID", "0123-45")
+    monkeypatch.setenv("NOTION_PAST_CALENDAR_DATA_SOURCE_ID", "012345")
+    with pytest.raises(SettingsError, match=r"^NOTION_PAST_CALENDAR_DATA_SOURCE_ID must not be"):
+        load()
 
 
 def test_everything_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

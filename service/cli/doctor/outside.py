@@ -6,7 +6,9 @@ from db import identities
 from db.database import Database
 from handlers.clerk.api import ClerkApi
 from handlers.notion.api import NotionApi
-from handlers.notion.directory import schema_differences
+from handlers.notion.calendar import CURRENT, PAST, TABLES
+from handlers.notion.directory import PEOPLE
+from handlers.notion.table import Table
 from handlers.people.linking import CLERK
 from handlers.registry import Gone, Refused, SinkDown
 from handlers.slack.api import call, web_client
@@ -19,6 +21,14 @@ SCOPES = ("users:read", "users:read.email", "chat:write", "commands")
 CHANNEL_SCOPE = "channels:read"
 TOPIC_SCOPES = (CHANNEL_SCOPE, "channels:write.topic")  # with SLACK_ONCALL_CHANNEL
 GROUP_SCOPES = ("usergroups:read", "usergroups:write")  # with SLACK_ONCALL_USERGROUP
+
+SETUP = "run `rollcall notion setup --parent PAGE`"
+DIRECTORY = "notion database"
+DATA_SOURCES = {
+    DIRECTORY: ("notion_people_data_source_id", PEOPLE),
+    "notion calendar": ("notion_calendar_data_source_id", TABLES[CURRENT]),
+    "notion past calendar": ("notion_past_calendar_data_source_id", TABLES[PAST]),
+}
 
 DOWN = "if they are right, see the platform's status page"
 CLERK_FIX = f"check CLERK_SECRET_KEY (Clerk's API keys page) and CLERK_BASE_URL; {DOWN}"
@@ -137,7 +147,7 @@ async def notion_checks(settings: Settings, database: Database | None) -> list[C
         me = await api.me()
         workspace = (me.get("bot") or {}).get("workspace_name") or "the workspace"
         token = ok("notion token", f"works, in {workspace}")
-        return [token, await users_check(api), await directory_check(api, settings.notion_people_data_source_id)]
+        return [token, await users_check(api), *await data_source_checks(api, settings)]
     finally:
         await api.close()
 
@@ -157,18 +167,28 @@ async def users_check(api: NotionApi) -> Check:
     return ok(name, f"{len(people)} people, {seen} with an address")
 
 
-async def directory_check(api: NotionApi, data_source_id: str | None) -> Check:
+async def data_source_checks(api: NotionApi, settings: Settings) -> list[Check]:
     """S2.12: a mismatch is named, difference by difference."""
-    name = "notion database"
-    if data_source_id is None:
-        found = "NOTION_PEOPLE_DATA_SOURCE_ID is not set: no pages are written"
-        return warning(name, found, "run `rollcall notion setup --parent PAGE`")
+    return [
+        await data_source_check(api, name, setting, settings, table)
+        if getattr(settings, setting)
+        else _no_data_source(name, setting)
+        for name, (setting, table) in DATA_SOURCES.items()
+    ]
+
+
+def _no_data_source(name: str, setting: str) -> Check:
+    found = f"{setting.upper()} is not set: no pages are written"
+    return warning(name, found, SETUP) if name == DIRECTORY else off(name, f"{found}; {SETUP}")
+
+
+async def data_source_check(api: NotionApi, name: str, setting: str, settings: Settings, table: Table) -> Check:
     try:
-        source = await api.data_source(data_source_id)
+        source = await api.data_source(getattr(settings, setting))
     except Gone:
         fix = "share the database with the integration (…, Connections), or make one with `rollcall notion setup`"
         return failed(name, "it does not exist, or is not shared with the integration", fix)
-    differences = schema_differences(source.get("properties") or {})
+    differences = table.differences(source.get("properties") or {})
     if differences:
         return failed(name, "; ".join(differences), "run `rollcall notion setup --fix`; change types in Notion")
     return ok(name, "its properties fit")

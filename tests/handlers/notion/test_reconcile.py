@@ -15,8 +15,9 @@ from handlers import patience
 from handlers.clerk.events import identity_of
 from handlers.clerk.payloads import User
 from handlers.notion import reconcile
-from handlers.notion.directory import KEY
-from handlers.notion.reconcile import DIFFERENT, DUPLICATE, MISSING, ORPHAN, UNKNOWN, Comparison, Drift, Found, diff
+from handlers.notion.comparing import DIFFERENT, DUPLICATE, MISSING, ORPHAN, UNKNOWN, Comparison, Drift, Found, diff
+from handlers.notion.reconcile import OUR_KEY
+from handlers.notion.table import KEY
 from handlers.people.recording import record
 from handlers.registry import SinkDown, Unauthorized
 from service.relay import Relay
@@ -96,7 +97,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Found], dict[str, Known], list[Drift
 @pytest.mark.parametrize("case", CASES)
 def test_the_difference_is(case: str) -> None:
     wanted, found, known, drifts = CASES[case]
-    assert diff(wanted, found, known) == drifts
+    assert diff(wanted, found, known, OUR_KEY.fullmatch) == drifts
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ async def test_an_unchanged_directory_of_250_is_read_in_three_queries_and_not_wr
     await stage.agreed()
     stage.world.requests.clear()
     compared = await look(stage)
-    assert (compared.people, compared.pages, compared.drifts, compared.unsettled) == (250, 250, [], 0)
+    assert (compared.records, compared.pages, compared.drifts, compared.unsettled) == (250, 250, [], 0)
     assert compared.agreement == 1.0
     requests = stage.world.requests.to("notion")
     assert requests.writes("notion") == []

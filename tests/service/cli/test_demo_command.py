@@ -20,8 +20,8 @@ from sqlalchemy import Connection, text
 
 from db import outbox
 from db.database import Database
-from handlers.notion.directory import KEY
 from handlers.notion.reconcile import Comparison, Drift
+from handlers.notion.table import KEY
 from service import demo as stage_of
 from service.clock import now_ms
 from service.demo import Demo, DemoFailed

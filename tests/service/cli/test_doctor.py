@@ -12,7 +12,9 @@ from typer.testing import Result
 
 from db import inbox, limits, outbox
 from db.database import transaction
-from handlers.notion.directory import wanted_properties
+from handlers.notion.calendar import CURRENT, PAST, TABLES
+from handlers.notion.directory import PEOPLE
+from handlers.notion.table import Table
 from service.clock import now_ms
 from service.sandbox import World, running_in_thread
 from service.sandbox.people import personas
@@ -34,6 +36,8 @@ CHECKED = (
     "notion token",
     "notion users",
     "notion database",
+    "notion calendar",
+    "notion past calendar",
     "coverage",
     "notion delivery",
     "slack delivery",
@@ -64,17 +68,19 @@ def environment(world: World) -> dict[str, str]:
         "SLACK_BASE_URL": world.slack_url,
         "NOTION_API_TOKEN": world.notion.token,
         "NOTION_BASE_URL": world.notion_url,
-        "NOTION_PEOPLE_DATA_SOURCE_ID": _data_source(world),
+        "NOTION_PEOPLE_DATA_SOURCE_ID": _data_source(world, PEOPLE),
+        "NOTION_CALENDAR_DATA_SOURCE_ID": _data_source(world, TABLES[CURRENT]),
+        "NOTION_PAST_CALENDAR_DATA_SOURCE_ID": _data_source(world, TABLES[PAST]),
         "NOTION_REQUESTS_PER_SECOND": "0",
     }
 
 
-def _data_source(world: World) -> str:
+def _data_source(world: World, table: Table) -> str:
     headers = {"Authorization": f"Bearer {world.notion.token}", "Notion-Version": "2025-09-03"}
     body = {
         "parent": {"type": "page_id", "page_id": world.notion.parent_page_id},
-        "title": [{"text": {"content": "Rollcall People"}}],
-        "initial_data_source": {"properties": wanted_properties()},
+        "title": [{"text": {"content": table.title}}],
+        "initial_data_source": {"properties": table.wanted_properties()},
     }
     answer = httpx.post(f"{world.notion_url}/v1/databases", headers=headers, json=body)
     return str(answer.json()["data_sources"][0]["id"])

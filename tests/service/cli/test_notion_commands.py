@@ -10,11 +10,11 @@ from db.database import transaction
 from handlers import patience
 from handlers.clerk.events import identity_of
 from handlers.clerk.payloads import User
-from handlers.notion.directory import KEY
+from handlers.notion.table import KEY
 from handlers.people.recording import record
 from handlers.registry import Context
 from service.cli.exits import Misuse
-from service.cli.notion import page_id
+from service.cli.notion import PARTS, page_id
 from service.sandbox.people import Persona, clerk_user, notion_user, personas
 from service.sandbox.world import World, running_in_thread
 from tests.conftest import Rows
@@ -42,9 +42,10 @@ def world(monkeypatch: pytest.MonkeyPatch, rollcall: Rollcall) -> Iterator[World
 def directory(world: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch) -> str:
     """The People database, made by the command; the settings name it."""
     made = said(rollcall("notion", "setup", "--parent", world.notion.parent_page_id, "--json"))
-    monkeypatch.setenv("NOTION_PEOPLE_DATA_SOURCE_ID", made["data_source_id"])
+    people = made["databases"][0]
+    monkeypatch.setenv(people["setting"], people["data_source_id"])
     world.requests.clear()
-    return str(made["data_source_id"])
+    return str(people["data_source_id"])
 
 
 @pytest.fixture
@@ -82,21 +83,34 @@ DRIFT = {"different": 1, "missing": 1, "duplicate": 1, "orphan": 1, "not ours": 
 # -- setup --
 
 
-def test_setup_makes_the_database_once_and_says_which_line_to_keep(world: World, rollcall: Rollcall) -> None:
+def test_setup_makes_the_databases_once_and_says_which_lines_to_keep(world: World, rollcall: Rollcall) -> None:
     made = rollcall(
         "notion", "setup", "--parent", f"https://app.notion.com/p/Team-{world.notion.parent_page_id.replace('-', '')}"
     )
-    (source,) = world.notion.store.data_sources
+    sources = list(world.notion.store.data_sources)
     assert made.exit_code == 0
-    assert made.stdout.splitlines() == ["made the People database", f"NOTION_PEOPLE_DATA_SOURCE_ID={source}"]
+    expected = [
+        line
+        for (setting, table), source in zip(PARTS.items(), sources, strict=True)
+        for line in (f"made the database {table.title}", f"{setting}={source}")
+    ]
+    assert made.stdout.splitlines() == expected
     again = rollcall("notion", "setup", "--parent", world.notion.parent_page_id)
-    assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "looked at the People database")
-    assert list(world.notion.store.data_sources) == [source]
+    assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "looked at the database Rollcall People")
+    assert list(world.notion.store.data_sources) == sources
 
 
 def test_setup_verifies_the_one_that_is_named(world: World, directory: str, rollcall: Rollcall) -> None:
-    verified = said(rollcall("notion", "setup", "--json"))
-    assert verified == {"data_source_id": directory, "created": False, "differences": []}
+    verified = rollcall("notion", "setup", "--json")
+    assert said(verified)["databases"] == [
+        {
+            "setting": "NOTION_PEOPLE_DATA_SOURCE_ID",
+            "title": "Rollcall People",
+            "data_source_id": directory,
+            "created": False,
+            "differences": [],
+        }
+    ]
     assert world.requests.writes("notion") == []
 
 

@@ -36,6 +36,25 @@ async def test_a_moved_page_keeps_its_id_and_the_columns_both_sides_share(
     assert world.notion.rows(table) == []
 
 
+@pytest.mark.parametrize(
+    ("lost", "kept"),
+    [
+        (frozenset({"Key"}), {"Who": "Ada", "Key": "", "Role": "admin"}),
+        (frozenset({"Who", "Role"}), {"Who": "", "Key": "k", "Role": None}),
+        (None, {"Who": "", "Key": "", "Role": None}),
+    ],
+)
+async def test_a_move_loses_the_columns_it_is_told_to(
+    world: World, notion: AsyncClient, table: str, add: Add, lost: frozenset[str] | None, kept: Json
+) -> None:
+    """What the real one carries over is not documented: whoever relies on it should fail here."""
+    past = await second_table(notion, table, {"Who": {"title": {}}, "Key": {"rich_text": {}}, "Role": {"select": {}}})
+    page = await add(notion, table, "Ada", Key=text("k"), Role={"select": {"name": "admin"}})
+    world.notion.store.lost_in_moves = lost
+    await notion.pages.move(page["id"], parent={"type": "data_source_id", "data_source_id": past})
+    assert world.notion.rows(past) == [kept]
+
+
 async def test_a_repeated_move_is_refused(notion: AsyncClient, table: str, add: Add) -> None:
     page = await add(notion, table, "Ada")
     with pytest.raises(APIResponseError, match="New parent must be different from the current parent"):

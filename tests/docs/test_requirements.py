@@ -1,0 +1,42 @@
+"""Every point of S2, the calendar in Notion, is named by a test that proves it: `s2_7` in its name, or S2.7 beneath."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docs.pages import ROOT, text_of
+
+POINTS = {  # of the requirements
+    1: "date with start, end and zone",
+    2: "original, override, final engineer",
+    3: "after each generation, which it never fails",
+    4: "create, update, delete; no write where nothing differs",
+    5: "address to person, else the address as text",
+    6: "removes in the synced range only",
+    7: "retries, then an alert; kept for replay",
+    8: "databases of each environment",
+    9: "the past moves, and is immutable",
+    10: "limits, two minutes, agreement measured",
+    11: "no editing in Notion, no weekends",
+    12: "schema made and verified",
+}
+
+
+def named() -> Iterator[tuple[int, str]]:
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(text_of(file))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                points = re.findall(r"s2_(\d+)(?=_|$)", node.name)
+                points += re.findall(r"\bS2\.(\d+)\b", ast.get_docstring(node) or "")
+                yield from ((int(point), node.name) for point in points)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_test_names_each_point_of_s2(point: int) -> None:
+    assert [name for number, name in named() if number == point] != []
+
+
+def test_no_test_names_a_point_there_is_not() -> None:
+    assert {number for number, _ in named()} <= POINTS.keys()
