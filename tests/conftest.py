@@ -68,3 +68,12 @@ def rows(database_url: str) -> Rows:
             return [dict(row) for row in tx.execute(text(sql), values).mappings()]
 
     return select
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the chaos runs injected and found, passed or failed, on whichever worker."""
+    for found in terminalreporter.stats.values():
+        for one in found:
+            properties = getattr(one, "user_properties", ()) if getattr(one, "when", "") == "teardown" else ()
+            for line in (line for name, lines in properties if name == "chaos" for line in lines):
+                terminalreporter.write_line(line)

@@ -1,0 +1,132 @@
+"""One chaos run: the program on a database of its own, the sandbox beside it, the senders, and the report."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+
+from db.database import transaction
+from service.sandbox.senders import Door
+from service.sandbox.story_oracle import ExpectedPerson
+from service.sandbox.world import World, running_in_thread
+from tests.chaos import judge
+from tests.chaos.program import Program
+from tests.chaos.report import Report
+from tests.chaos.sending import Platforms
+from tests.stage import new_data_source
+
+CLERK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SLACK_SECRET = "8f742231b10e8888abcd99eee01a85a5"
+# The user list and the jobs re-arm themselves: they are never done.
+OPEN = (
+    "SELECT sink, key, status, attempts, error FROM sync_actions "
+    "WHERE status NOT IN ('settled', 'dead') AND key <> 'users' AND sink <> 'clock'"
+)
+
+
+@dataclass
+class Scene:
+    """Everything a run plays with."""
+
+    url: str
+    world: World
+    data_source_id: str
+    program: Program
+    platforms: Platforms
+    report: Report
+    rng: random.Random
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        return judge.look(self.url, sql)
+
+    def end_leases(self) -> int:
+        """A minute passes: what the dead process held is due again. Returns how much that was."""
+        with transaction(self.url) as tx:
+            return tx.execute(text("UPDATE sync_actions SET available_at = 0 WHERE status = 'leased'")).rowcount
+
+    def leased(self) -> int:
+        return int(self.rows("SELECT count(*) AS n FROM sync_actions WHERE status = 'leased'")[0]["n"])
+
+    async def idle(self, deadline_s: float = 30) -> float:
+        """Waits until nothing is due or under way; returns how long that took, seconds."""
+        began = time.monotonic()
+        while open_marks := self.rows(OPEN):
+            shown = (open_marks[:5], self.rows("SELECT * FROM limits"))
+            assert time.monotonic() < began + deadline_s, shown
+            await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+    async def finish(self, expected: list[ExpectedPerson], deadline_s: float = 30) -> None:
+        """Everything acknowledged and delivered, the program ended by SIGTERM, the end compared with the oracle."""
+        await self.platforms.done()
+        waited = await self.idle(deadline_s)
+        assert await self.program.end(signal.SIGTERM) == 0
+        self.judge(expected)
+        self.report.figures["settled after, s"] = round(waited, 1)
+        self.report.verdict()
+
+    def judge(self, expected: list[ExpectedPerson]) -> None:
+        notion, pages = self.world.notion, self.data_source_id
+        self.report.figures |= {
+            "events sent": len(self.platforms.offered),
+            "attempts": self.platforms.attempts,
+            "acknowledged": len(self.platforms.acknowledged),
+            "unanswered": self.platforms.unanswered,
+            "refused": dict(sorted(self.platforms.refused.items())),
+            "given up, sent again": self.platforms.given_up,
+            "requests to Notion": len(self.world.requests.to("notion")),
+        }
+        self.report.harm |= {
+            "lost": judge.lost(self.url, self.platforms),
+            "doubled": [*judge.doubled(self.url, expected), *judge.doubled_pages(notion, pages)],
+            "diverging people": judge.diverging_people(self.url, expected),
+            "diverging pages": judge.diverging_pages(self.url, notion, pages),
+        }
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def set_up(
+    folder: Path, url: str, report: Report, *, constants: dict[str, Any] | None = None, **settings: str
+) -> AsyncIterator[Scene]:
+    """A scene in `folder` on the migrated database `url`; the program is ready to be started."""
+    with running_in_thread(World(seed=report.seed)) as world:
+        data_source_id = await new_data_source(world)
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "DATABASE_URL": url,
+            "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET,
+            "SLACK_SIGNING_SECRET": SLACK_SECRET,
+            "SLACK_BOT_TOKEN": world.slack.token,
+            "SLACK_ALERT_CHANNEL": world.slack.add_channel("alerts"),
+            "SLACK_BASE_URL": world.slack_url,
+            "NOTION_API_TOKEN": world.notion.token,
+            "NOTION_PEOPLE_DATA_SOURCE_ID": data_source_id,
+            "NOTION_BASE_URL": world.notion_url,
+            "NOTION_REQUESTS_PER_SECOND": "0",
+            **settings,
+        }
+        program = Program(environment, free_port(), folder, constants or {})
+        await program.prepare()
+        doors = {"clerk": Door(program.url, CLERK_SECRET), "slack": Door(program.url, SLACK_SECRET)}
+        rng = random.Random(report.seed)
+        try:
+            async with httpx.AsyncClient() as client:
+                platforms = Platforms(client, doors, rng)
+                yield Scene(url, world, data_source_id, program, platforms, report, rng)
+        finally:
+            await program.close()
