@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import uvicorn
@@ -20,6 +20,7 @@ from service.cli.console import AsJson
 from service.cli.exits import Misuse
 from service.cli.session import must_exist
 from service.cli.switches import switches
+from service.connections import Crowd, crowd
 from service.settings import Settings, load
 
 FINISH_S = 10  # for requests under way; the relay has as long again: together under the 30 s platforms give
@@ -41,11 +42,12 @@ def serve(
     must_exist(settings)
     with listening(settings.host, settings.port) as listeners:
         summary = summarise(settings, listeners[0])
+        owing = crowd()
         server = Server(
             uvicorn.Config(
                 create_app(settings),
                 loop="uvloop",
-                http="httptools",
+                http=cast(Any, owing.connect),
                 ws="none",
                 lifespan="off",  # ours is around the server: its errors reach us, and it ends after the last request
                 log_config=None,
@@ -54,7 +56,8 @@ def serve(
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=FINISH_S,
-            )
+            ),
+            owing,
         )
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.live(listeners, as_text(summary, as_json=as_json)))
@@ -64,6 +67,10 @@ class Server(uvicorn.Server):
     """uvicorn's server, but a signal it has obeyed is not raised again: the process ends with 0."""
 
     greeting = ""
+
+    def __init__(self, config: uvicorn.Config, owing: Crowd) -> None:
+        super().__init__(config)
+        self._owing = owing
 
     async def live(self, listeners: list[socket.socket], greeting: str) -> None:
         """Serve from the lifespan's start to its end. Raises what the lifespan raises."""
@@ -79,6 +86,16 @@ class Server(uvicorn.Server):
         """Say so once requests are answered, not before."""
         await super().startup(sockets)
         typer.echo(self.greeting)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._owing.sweep()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """A request that is half here at the end has half of the time left to arrive."""
+        patience = asyncio.get_running_loop().call_later(FINISH_S / 2, self._owing.sweep, 0)
+        await super().shutdown(sockets)
+        patience.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

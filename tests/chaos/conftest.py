@@ -27,8 +27,8 @@ def chaos(tmp_path: Path, database_url: str, report: Report) -> Chaos:
     """`async with chaos(constants={...}, NAME="setting") as scene`: its waits are ten times shorter than true ones."""
 
     @contextlib.asynccontextmanager
-    async def begin(constants: dict[str, Any] | None = None, **settings: str) -> AsyncIterator[Scene]:
-        async with set_up(tmp_path, database_url, report, constants={**QUICK, **(constants or {})}, **settings) as scene:
+    async def begin(constants: dict[str, Any] | None = None, **how: Any) -> AsyncIterator[Scene]:
+        async with set_up(tmp_path, database_url, report, constants={**QUICK, **(constants or {})}, **how) as scene:
             yield scene
 
     return begin

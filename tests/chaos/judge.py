@@ -35,15 +35,15 @@ def look(url: str, sql: str) -> Rows:
 def lost(url: str, platforms: Platforms) -> list[Any]:
     """Never acknowledged, or acknowledged and not there, or there and not applied."""
     stored = look(url, "SELECT source, event_id, status FROM webhook_events")
-    ids = {(row["source"], row["event_id"]) for row in stored}
-    undone = [row for row in stored if row["status"] in ("failed", "waiting")]
+    ids = set(map(_id, stored))
+    undone = [row for row in stored if row["status"] in ("failed", "waiting") and _id(row) in platforms.offered]
     return [*(platforms.offered - platforms.acknowledged), *(platforms.acknowledged - ids), *undone]
 
 
 def doubled(url: str, expected: list[ExpectedPerson]) -> list[Any]:
     """An event stored twice, a sign-in counted twice, a history entry written twice."""
     stored = look(url, "SELECT source, event_id FROM webhook_events")
-    found: list[Any] = _repeated((row["source"], row["event_id"]) for row in stored)
+    found: list[Any] = _repeated(map(_id, stored))
     data = look(url, DATA)
     counts = {row["clerk_id"]: _value(row) for row in data if row["key"] == "session_count"}
     found += [
@@ -79,6 +79,10 @@ def doubled_pages(notion: Notion, data_source_id: str) -> list[Any]:
     """Keys that have had more than one page, those in the trash included."""
     everything = notion.rows(data_source_id) + notion.rows(data_source_id, trashed=True)
     return _repeated(row["Rollcall key"] for row in everything)
+
+
+def _id(row: dict[str, Any]) -> tuple[str, str]:
+    return row["source"], row["event_id"]
 
 
 def _differences(shown: Rows, wanted: Rows) -> list[Any]:

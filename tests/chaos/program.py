@@ -114,7 +114,16 @@ class Program:
         hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY if size is None else size, hard))
 
+    def limit_descriptors(self, count: int) -> None:
+        """The processes to come may have so many files open, until they ask for what they are allowed."""
+        assert self._starter is not None
+        hard = resource.prlimit(self._starter.pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(self._starter.pid, resource.RLIMIT_NOFILE, (count, hard))
+
     # -- what it shows --
+
+    def open_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 - entries of /proc come and go
 
     def rss(self) -> int:
         """Resident memory, bytes."""

@@ -59,5 +59,7 @@ class Renames:
 
 
 def renames(seed: int, people: int) -> Renames:
-    cast = personas(random.Random(seed), people, now_ms=now_ms())
-    return Renames(cast, now_ms() - DAY_MS)
+    """People of their own, who share no address with those of a day."""
+    cast = personas(random.Random(f"renames {seed}"), people, now_ms=now_ms())
+    own = [replace(one, email=f"{one.handle}@renames.example.com") for one in cast]
+    return Renames(own, now_ms() - DAY_MS)
