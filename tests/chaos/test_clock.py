@@ -1,0 +1,69 @@
+"""The machine's clock set ten minutes forward or back while deliveries are under way: all goes on, nothing twice."""
+
+import asyncio
+import time
+
+from service.sandbox.faults import Fault
+from service.sandbox.senders import Delivery
+from tests.chaos.conftest import Chaos
+from tests.chaos.report import LONG
+from tests.chaos.scene import Scene
+from tests.chaos.streams import renames
+
+STEP_S = 600
+# Each is where the clock stands from then on; it is right again before the next.
+STEPS = (STEP_S, -STEP_S) * (4 if LONG else 1)
+PEOPLE = 30
+PER_SECOND = 15
+LEASE_S = 6.0  # compressed
+DRAINED_S = PEOPLE / PER_SECOND + LEASE_S + 2  # what is stated: at most a lease, and the time the limit asks for
+BAD_DAY = [
+    Fault(kind="slow", seconds=0.2),
+    Fault(kind="slow", seconds=0.4, committed=True, late=True),
+    Fault(status=409),
+    Fault(status=429, retry_after=0.3),
+]
+
+
+async def test_a_clock_that_is_set_stops_nothing_and_repeats_nothing(chaos: Chaos) -> None:
+    async with chaos(NOTION_REQUESTS_PER_SECOND=str(PER_SECOND)) as scene:
+        report = scene.report
+        report.must_bite = {
+            "clock set": 2 * len(STEPS),
+            "set while leases were held": 2 * len(STEPS) - 1,
+            "answered 401": len(STEPS),
+        }
+        scene.world.faults.random(seed=report.seed, probability=0.4, mix=BAD_DAY, platform="notion")
+        stream = renames(report.seed, PEOPLE)
+        rounds = [stream.round(number) for number in range(2 * len(STEPS) + 1)]
+        await scene.program.start()
+        stuck: list[float] = []
+        for number, where in enumerate(place for step in STEPS for place in (step, 0)):
+            await _change(scene, rounds[number])
+            await _set_clock(scene, where)
+            if where:  # nothing can arrive: every signature is ten minutes off
+                scene.platforms.begin(rounds[-1][number : number + 1], 0)
+            stuck.append(await scene.idle(DRAINED_S))
+        report.figures["longest until all was delivered, s"] = round(max(stuck), 1)
+        scene.platforms.begin(rounds[-1], 0.5)
+        await scene.platforms.done()
+        report.bites["answered 401"] = scene.platforms.refused[401]
+        await scene.finish(stream.expected([one for round_ in rounds for one in round_]))
+
+
+async def _change(scene: Scene, deliveries: list[Delivery]) -> None:
+    """Everybody changes, and their marks are under way."""
+    scene.platforms.begin(deliveries, 0)
+    deadline = time.monotonic() + 10
+    while len(scene.platforms.acknowledged & {("clerk", one.event_id) for one in deliveries}) < len(deliveries):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def _set_clock(scene: Scene, where: float) -> None:
+    deadline = time.monotonic() + 1
+    while not (held := scene.leased()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    scene.report.bites["set while leases were held"] += held > 0
+    scene.program.step_clock(where)
+    scene.report.faults["clock set"] += 1
