@@ -1,14 +1,15 @@
 """The only door to the database: two verbs, and nobody else begins, commits or rolls back.
 
-`write` runs a function on the one writer thread, many callers to a commit; `read` runs it on a snapshot
-that cannot write. Such a function is ordinary (`def`), takes `tx: sqlalchemy.Connection` first, has no
-effect outside it, and so may be run again.
+`write` runs a function on a writer thread (SQLite: the one, many callers to a commit; PostgreSQL: one of a
+few, a transaction each); `read` runs it on a snapshot that cannot write. Such a function is ordinary (`def`),
+takes `tx: sqlalchemy.Connection` first, has no effect outside it, and so may be run again.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -19,12 +20,17 @@ from db.errors import Unavailable, WrongDatabase
 from db.sqlite import SqliteFile
 from db.writer import Writer
 
+if TYPE_CHECKING:
+    from db.postgres import PostgresServer
+    from db.postgres_writer import PostgresWriter
+
 __all__ = [
     "Database",
     "TxFunction",
     "Unavailable",
     "WrongDatabase",
     "database_file",
+    "place",
     "savepoint",
     "transaction",
 ]
@@ -36,22 +42,41 @@ TxFunction = Callable[Concatenate[Connection, P], T]
 DEADLINE_S = 2.0  # under Slack's 3 s to acknowledge
 
 
-def database_file(url: str) -> SqliteFile:
+def place(url: str) -> "SqliteFile | PostgresServer":
     """The database a DATABASE_URL names. WrongDatabase says what the URL must look like."""
-    return SqliteFile.from_url(url)
+    if not url.startswith("postgres"):
+        return SqliteFile.from_url(url)
+    from db.postgres import PostgresServer  # noqa: PLC0415 - psycopg takes 70 ms that SQLite need not wait for
+
+    return PostgresServer.from_url(url)
+
+
+def database_file(url: str) -> Path | None:
+    """The file a DATABASE_URL names; None where it names a database of a server. WrongDatabase as `place`."""
+    found = place(url)
+    return found.path if isinstance(found, SqliteFile) else None
+
+
+def _writer(where: "SqliteFile | PostgresServer", deadline_s: float) -> "Writer | PostgresWriter":
+    if isinstance(where, SqliteFile):
+        return Writer(where, deadline_s=deadline_s)
+    from db.postgres_writer import PostgresWriter  # noqa: PLC0415 - as above
+
+    return PostgresWriter(where, deadline_s=deadline_s)
 
 
 class Database:
     """An open database. `deadline_s` bounds how long one write may wait; past it the caller gets Unavailable."""
 
     def __init__(self, url: str, *, deadline_s: float = DEADLINE_S) -> None:
-        self._file = database_file(url)
-        self._writer = Writer(self._file, deadline_s=deadline_s)
+        self.url = url
+        self._place = place(url)
+        self._writer = _writer(self._place, deadline_s)
         self._readers: AsyncEngine | None = None
 
     async def __aenter__(self) -> Self:
         self._writer.start(asyncio.get_running_loop())
-        self._readers = self._file.reader_engine()
+        self._readers = self._place.reader_engine()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -65,29 +90,46 @@ class Database:
 
     async def read(self, fn: TxFunction[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` on one consistent snapshot in which nothing can be written."""
-        assert self._readers is not None
         try:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(_snapshot, fn, args, kwargs)
+            return await self._read(fn, args, kwargs)
         except DBAPIError as error:
+            if error.connection_invalidated:  # the server was restarted: all other connections are gone with it
+                return await self._read_again(fn, args, kwargs)
             raise Unavailable.because(error) from error
         except NoReaderFree as error:
             raise Unavailable("every reader is busy") from error
 
+    async def _read(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        assert self._readers is not None
+        async with self._readers.connect() as connection:
+            return await connection.run_sync(_snapshot, fn, args, kwargs)
+
+    async def _read_again(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        try:
+            return await self._read(fn, args, kwargs)
+        except DBAPIError as error:
+            raise Unavailable.because(error) from error
+
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` in the event loop whenever marks may have appeared: after our own commit that
-        raised one, and after any commit of another process.
+        """Call `listener` in the event loop whenever marks may have appeared: after our own commit that raised
+        one, and after any commit of another process (PostgreSQL: any such commit that raised one).
         """
         self._writer.listeners.append(listener)
 
     @property
     def stuck_for_s(self) -> float:
-        """How long the writer has been at its present batch, seconds; 0.0 when it is idle."""
+        """How long the writer has been at its present batch, seconds; 0.0 when it is idle. (PostgreSQL: how long
+        not one of the writers has been free.)
+        """
         return self._writer.busy_for_s()
 
 
+SNAPSHOT = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
+BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
+
+
 def _snapshot(tx: Connection, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    tx.exec_driver_sql("BEGIN")
+    tx.exec_driver_sql(SNAPSHOT[tx.dialect.name])
     try:
         return fn(tx, *args, **kwargs)
     finally:
@@ -97,17 +139,21 @@ def _snapshot(tx: Connection, fn: Callable[..., T], args: tuple[Any, ...], kwarg
 
 @contextmanager
 def transaction(url: str, *, foreign_keys: bool = True) -> Iterator[Connection]:
-    """One transaction outside any event loop: for migrations and for tests that look at the rows."""
-    engine = database_file(url).writer_engine(timeout_s=30.0)
+    """One transaction outside any event loop: for migrations and for tests that look at the rows.
+
+    `foreign_keys`: False has SQLite look the other way for a while (see migrations).
+    """
+    engine = place(url).writer_engine(timeout_s=30.0)
     try:
         with engine.connect() as tx:
-            if not foreign_keys:
+            if not foreign_keys and tx.dialect.name == "sqlite":
                 tx.exec_driver_sql("PRAGMA foreign_keys=OFF")
-            tx.exec_driver_sql("BEGIN IMMEDIATE")
+            tx.exec_driver_sql(BEGIN[tx.dialect.name])
             try:
                 yield tx
             except BaseException:
-                tx.exec_driver_sql("ROLLBACK")
+                with suppress(DBAPIError):
+                    tx.exec_driver_sql("ROLLBACK")
                 raise
             tx.exec_driver_sql("COMMIT")
     finally:

@@ -4,6 +4,9 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+WRITE_SQLITE = "write sqlite:///rollcall.db"
+WRITE_POSTGRESQL = "write postgresql://user:password@host/rollcall"
+
 
 class WrongDatabase(ValueError):
     """DATABASE_URL names something Rollcall cannot use; the message says what to write instead."""

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.errors import WrongDatabase
+from db.errors import WRITE_POSTGRESQL, WRITE_SQLITE, WrongDatabase
 from db.json import from_json, to_json
 
 CACHED_STATEMENTS = 512
@@ -33,15 +33,15 @@ class SqliteFile:
         try:
             parsed = make_url(url)
         except (ArgumentError, ValueError):
-            raise WrongDatabase("it is no database URL; write sqlite:///rollcall.db") from None
+            raise WrongDatabase(f"it is no database URL; {WRITE_SQLITE}, or {WRITE_POSTGRESQL}") from None
         if parsed.get_backend_name() != "sqlite":
-            raise WrongDatabase(f"{parsed.get_backend_name()} is not supported yet; write sqlite:///rollcall.db")
+            raise WrongDatabase(f"{parsed.get_backend_name()} is not supported; {WRITE_SQLITE}, or {WRITE_POSTGRESQL}")
         if parsed.host:
-            raise WrongDatabase("after sqlite: come three slashes and the file; write sqlite:///rollcall.db")
+            raise WrongDatabase(f"after sqlite: come three slashes and the file; {WRITE_SQLITE}")
         if parsed.query:
-            raise WrongDatabase("options after '?' are not supported; write sqlite:///rollcall.db")
+            raise WrongDatabase(f"options after '?' are not supported; {WRITE_SQLITE}")
         if not parsed.database or parsed.database == ":memory:":
-            raise WrongDatabase("it must name a file, or nothing survives a restart; write sqlite:///rollcall.db")
+            raise WrongDatabase(f"it must name a file, or nothing survives a restart; {WRITE_SQLITE}")
         return cls(Path(parsed.database))
 
     def connect(self, *, timeout_s: float) -> sqlite3.Connection:

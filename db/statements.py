@@ -1,33 +1,30 @@
-"""Statements are Core constants, compiled once; on the writer's connection they go straight to the driver.
+"""Statements are Core constants, compiled once a dialect; on a writer's connection they go straight to the driver.
 
-SQLAlchemy's own execution costs several times what SQLite needs for these small statements
+SQLAlchemy's own execution costs several times what the database needs for these small statements
 (docs/decisions/0003): here a statement keeps its SQL text and the conversions of its parameters and
-columns. Anywhere else (readers, tests, other databases) it is executed the ordinary way, with equal results.
+columns. Anywhere else (readers, tests) it is executed the ordinary way, with equal results.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Executable
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from db.json import from_json, to_json
+DRIVER = "rollcall_driver"  # in a connection's info: what takes SQL directly, a sqlite3.Connection or a Cursor
 
-DRIVER = "rollcall_driver"  # in a connection's info: its sqlite3.Connection, to be used directly
+COUNTING = {"preserve_rowcount": True}  # also of an INSERT that returns what it inserted
 
 Convert = Callable[[Any], Any]
 Params = Mapping[str, Any]
 
-_DIALECT: Dialect = sqlite.dialect(paramstyle="qmark", json_serializer=to_json, json_deserializer=from_json)
-
 
 @dataclass(frozen=True, slots=True)
 class _Direct:
-    """A statement as sqlite3 takes it: the text, how each parameter and each column is converted."""
+    """A statement as one driver takes it: the text, how each parameter and each column is converted."""
 
     sql: str
     fixed: dict[str, Any]
@@ -63,14 +60,14 @@ class Statement:
     def __init__(self, core: Executable, columns: Sequence[str] | None = None) -> None:
         self.core = core
         self._columns = columns
-        self._direct: _Direct | None = None
+        self._direct: dict[str, _Direct] = {}
 
     def rows(self, tx: Connection, params: Params) -> list[Any]:
         """All rows, as tuples."""
         driver = tx.info.get(DRIVER)
         if driver is None:
             return [tuple(row) for row in tx.execute(self.core, params)]
-        direct = self._direct or self._compile()
+        direct = self._direct.get(tx.dialect.name) or self._compile(tx.dialect)
         return direct.read(driver.execute(direct.sql, direct.bind(params)).fetchall())
 
     def first(self, tx: Connection, params: Params) -> Any:
@@ -87,20 +84,21 @@ class Statement:
         """How many rows were changed."""
         driver = tx.info.get(DRIVER)
         if driver is None:
-            return tx.execute(self.core, params).rowcount
-        direct = self._direct or self._compile()
+            return tx.execute(self.core, params, execution_options=COUNTING).rowcount
+        direct = self._direct.get(tx.dialect.name) or self._compile(tx.dialect)
         changed: int = driver.execute(direct.sql, direct.bind(params)).rowcount
         return changed
 
     def insert(self, tx: Connection, params: Params) -> int:
-        """The id of the row that was inserted. (RETURNING would cost SQLite as much as the insert.)"""
+        """The id of the row that was inserted. (RETURNING would cost SQLite as much again.)"""
         driver = tx.info.get(DRIVER)
         if driver is None:
             inserted = tx.execute(self.core, params).inserted_primary_key
             assert inserted is not None
             return int(inserted[0])
-        direct = self._direct or self._compile()
-        row_id: int = driver.execute(direct.sql, direct.bind(params)).lastrowid
+        direct = self._direct.get(tx.dialect.name) or self._compile(tx.dialect)
+        cursor = driver.execute(direct.sql, direct.bind(params))
+        row_id: int = cursor.lastrowid if tx.dialect.name == "sqlite" else cursor.fetchone()[0]
         return row_id
 
     def run_many(self, tx: Connection, params: Iterable[Params]) -> None:
@@ -111,29 +109,65 @@ class Statement:
             if rows:
                 tx.execute(self.core, rows)
             return
-        direct = self._direct or self._compile()
+        direct = self._direct.get(tx.dialect.name) or self._compile(tx.dialect)
         driver.executemany(direct.sql, [direct.bind(row) for row in rows])
 
-    def _compile(self) -> _Direct:
+    def _compile(self, dialect: Dialect) -> _Direct:
         compiled = self.core.compile(  # type: ignore[attr-defined]
-            dialect=_DIALECT, column_keys=self._columns, compile_kwargs={"render_postcompile": True}
+            dialect=dialect, column_keys=self._columns, compile_kwargs={"render_postcompile": True}
         )
         assert isinstance(compiled, SQLCompiler)
         parameters = tuple(
-            (name, compiled.binds[name].type.dialect_impl(_DIALECT).bind_processor(_DIALECT))
+            (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
             for name in compiled.positiontup or ()
         )
         columns = tuple(
             (index, convert)
             for index, column in enumerate(compiled._result_columns)  # noqa: SLF001 - a test compares both ways
-            if (convert := column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None))
+            if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
         )
-        self._direct = _Direct(str(compiled), dict(compiled.params), parameters, columns)
-        return self._direct
+        direct = _Direct(str(compiled), dict(compiled.params), parameters, columns)
+        self._direct[dialect.name] = direct
+        return direct
+
+
+class Cursor:
+    """The one cursor of a PostgreSQL connection; what it raises is what SQLAlchemy would have raised."""
+
+    __slots__ = ("_cursor", "_dialect", "_error")
+
+    def __init__(self, cursor: Any, dialect: Dialect) -> None:
+        self._cursor = cursor
+        self._dialect = dialect
+        self._error: type[Exception] = dialect.loaded_dbapi.Error
+
+    def execute(self, sql: str, params: Sequence[Any] | None = None) -> Any:
+        try:
+            return self._cursor.execute(sql, params)
+        except self._error as error:
+            raise self._named(error) from error
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            self._cursor.executemany(sql, rows)
+        except self._error as error:
+            raise self._named(error) from error
+
+    def _named(self, error: Exception) -> BaseException:
+        withhold_rows(error)
+        named: BaseException = DBAPIError.instance(
+            None, None, error, self._error, hide_parameters=True, dialect=self._dialect
+        )
+        return named
+
+
+def withhold_rows(error: Any) -> None:
+    """PostgreSQL's DETAIL quotes the row that broke a constraint: an error's text is logged, addresses are not."""
+    if primary := error.diag.message_primary:
+        error.args = (primary,)
 
 
 def go_direct(tx: Connection) -> None:
     """Let statements on this connection go straight to its driver."""
-    driver = tx.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    tx.info[DRIVER] = driver
+    raw: Any = tx.connection.driver_connection
+    tx.info[DRIVER] = raw if tx.dialect.name == "sqlite" else Cursor(raw.cursor(), tx.dialect)

@@ -97,7 +97,7 @@ class Writer:
         if not self._thread.is_alive():
             raise Unavailable("the writer has stopped")
         call = Call(fn, args, kwargs, self._loop.create_future())
-        expiry = self._loop.call_later(self.deadline_s, _expire, call, self.deadline_s)
+        expiry = self._loop.call_later(self.deadline_s, expire, call, self.deadline_s)
         self._waiting += 1
         self._calls.put(call)
         try:
@@ -212,7 +212,7 @@ class Writer:
                 call.run(tx)
                 raw.execute("COMMIT")
             except BaseException as error:  # noqa: BLE001 - handed to the caller
-                call.error = _translate(error)
+                call.error = translate(error)
                 _roll_back(raw)
             call.decided = True
 
@@ -277,11 +277,11 @@ def _run_in_savepoint(tx: Connection, raw: sqlite3.Connection, call: Call) -> No
         if not raw.in_transaction:
             raise _TransactionDied from error
         raw.execute("ROLLBACK TO call")
-        call.error = _translate(error)
+        call.error = translate(error)
     raw.execute("RELEASE call")
 
 
-def _translate(error: BaseException) -> Exception:
+def translate(error: BaseException) -> Exception:
     """A failing database is the database's fault; a broken constraint is the function's."""
     if isinstance(error, FAULTS):
         return Unavailable.because(error)
@@ -310,7 +310,7 @@ def _close(tx: Connection | None) -> None:
             tx.close()
 
 
-def _expire(call: Call, deadline_s: float) -> None:
+def expire(call: Call, deadline_s: float) -> None:
     if not call.future.done():
         call.future.set_exception(Unavailable(f"no commit within {deadline_s:g} s"))
 

@@ -13,6 +13,8 @@ from db.database import transaction
 
 HERE = Path(__file__).parent
 FIRST = "base"
+# Whoever waits here finds the work done. (SQLite's transaction already excludes everybody else.)
+ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('rollcall migrate'))")
 
 
 def head() -> str:
@@ -43,8 +45,14 @@ def downgrade(url: str, revision: str = FIRST) -> None:
 
 @contextmanager
 def _migrating(url: str) -> Iterator[Connection]:
-    """Foreign keys are off, then checked: SQLite changes a table by copying and dropping it, which would cascade."""
+    """One at a time. Foreign keys are off, then checked: SQLite changes a table by copying and dropping it, which
+    would cascade. PostgreSQL changes it in place.
+    """
     with transaction(url, foreign_keys=False) as tx:
+        if tx.dialect.name == "postgresql":
+            tx.execute(ONE_AT_A_TIME)
+            yield tx
+            return
         yield tx
         orphans = {(child, parent) for child, _, parent, _ in tx.exec_driver_sql("PRAGMA foreign_key_check")}
         if orphans:

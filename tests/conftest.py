@@ -1,13 +1,16 @@
-"""What every test may ask for: a migrated SQLite file of its own, the database opened on it, and a look at its rows.
+"""What every test may ask for: a migrated database of its own, opened, and a look at its rows.
+
+A test that asks for one runs once on SQLite and once on PostgreSQL (see tests/postgres.py); `sqlite_only(reason)`
+and `postgresql_only(reason)` mark those that are about one of them. `--database sqlite` leaves the other out.
 
 Two rules hold for every test. Logs are silent, but pass through structlog, so `structlog.testing.capture_logs`
 works. A socket that connects on the writer thread raises: no transaction may wait for a network.
 """
 
-import shutil
+import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,14 +18,17 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-import migrations
 from db.database import Database, transaction
+from tests import postgres
+from tests.chaos import report as chaos_report
+from tests.databases import KINDS, POSTGRESQL, SQLITE, discard, new_database
 
 Rows = Callable[..., list[dict[str, Any]]]
+MISSING = pytest.StashKey[str]()
 
 
 def _no_network_in_transactions(event: str, _args: tuple[object, ...]) -> None:
-    if event == "socket.connect" and threading.current_thread().name == "rollcall-writer":
+    if event == "socket.connect" and threading.current_thread().name.startswith("rollcall-writer"):
         raise AssertionError("a socket was opened on the writer thread: no transaction may wait for a network")
 
 
@@ -38,23 +44,63 @@ def quiet_logs() -> None:
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file at the newest revision, made once a worker. To be copied, not opened."""
-    file = tmp_path_factory.mktemp("migrated") / "rollcall.db"
-    migrations.upgrade(f"sqlite:///{file}")
-    return file
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=KINDS, help="Run what runs on both databases on this one alone.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One server for all processes of a run. Without any, PostgreSQL is left out, which CI takes for a failure."""
+    for kind in KINDS:
+        config.addinivalue_line("markers", f"{kind}_only(reason): this is about {kind} itself")
+    config.stash[MISSING] = ""
+    if config.getoption("--database") == SQLITE or hasattr(config, "workerinput"):
+        return
+    try:
+        postgres.available()
+        if getattr(config.option, "numprocesses", None):
+            postgres.begin()
+    except postgres.NoPostgres as missing:
+        if os.environ.get("CI"):
+            pytest.exit(f"no PostgreSQL to test on: {missing}", 1)
+        config.stash[MISSING] = str(missing)
+        os.environ[postgres.MISSING] = str(missing)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return "databases: " + (f"SQLITE ONLY, {config.stash[MISSING]}" if config.stash[MISSING] else "as asked for")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.stash[MISSING]:
+        terminalreporter.section("NOTHING RAN ON POSTGRESQL", red=True, bold=True)
+        terminalreporter.line(config.stash[MISSING])
+    for line in chaos_report.told(terminalreporter.stats):
+        terminalreporter.line(line)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_kind" not in metafunc.fixturenames:
+        return
+    kinds = [kind for kind in KINDS if metafunc.config.getoption("--database") in (None, kind)]
+    for kind in KINDS:
+        if metafunc.definition.get_closest_marker(f"{kind}_only"):
+            kinds = [one for one in kinds if one == kind]
+    if os.environ.get(postgres.MISSING):
+        kinds = [one for one in kinds if one != POSTGRESQL]
+    metafunc.parametrize("database_kind", kinds, scope="session")
 
 
 @pytest.fixture
-def database_url(migrated_file: Path, tmp_path: Path) -> str:
-    """The DATABASE_URL of this test's own migrated file."""
-    return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
+def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """The DATABASE_URL of this test's own migrated database."""
+    url = new_database(tmp_path, database_kind)
+    yield url
+    discard(url)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """The database opened on that file; patient, for a loaded machine."""
+    """The database opened on that; patient, for a loaded machine."""
     async with Database(database_url, deadline_s=10.0) as database:
         yield database
 
@@ -68,12 +114,3 @@ def rows(database_url: str) -> Rows:
             return [dict(row) for row in tx.execute(text(sql), values).mappings()]
 
     return select
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the chaos runs injected and found, passed or failed, on whichever worker."""
-    for found in terminalreporter.stats.values():
-        for one in found:
-            properties = getattr(one, "user_properties", ()) if getattr(one, "when", "") == "teardown" else ()
-            for line in (line for name, lines in properties if name == "chaos" for line in lines):
-                terminalreporter.write_line(line)

@@ -2,21 +2,17 @@
 
 import asyncio
 import contextlib
-import functools
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pydantic_core import from_json
 from sqlalchemy import Connection, text
 
-import migrations
 from db import limits, outbox
-from db.database import Database, transaction
+from db.database import Database
 from db.identities import Identity
 from db.limits import Gate
 from handlers.clerk.events import gone
@@ -29,27 +25,11 @@ from service.leases import Attempt, Work
 from service.limiter import Limiter
 from service.relay import SinkLoop
 from service.sandbox.world import World, running
+from tests.databases import SQLITE, discard, new_database
 
 CONTEXT = Context(sinks=frozenset({"notion", "slack"}))
 FAR_MS = 600_000  # what is due later than this is not waited for (the user list, in an hour)
 Row = dict[str, Any]
-
-
-@functools.cache
-def _migrated() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "template.db"
-        migrations.upgrade(f"sqlite:///{file}")
-        with transaction(f"sqlite:///{file}") as tx:
-            assert migrations.current(tx) == migrations.head()
-        return file.read_bytes()
-
-
-def new_database(folder: Path) -> str:
-    """The URL of a migrated file of its own."""
-    file = folder / f"{uuid4().hex}.db"
-    file.write_bytes(_migrated())
-    return f"sqlite:///{file}"
 
 
 @dataclass
@@ -214,7 +194,7 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 def wanted_rows(tx: Connection) -> list[Row]:
     """`users` and `user_data` as a reader of Notion should see them."""
     data: dict[int, dict[str, Any]] = {}
-    for user_id, key, value in tx.execute(text("SELECT user_id, key, json(value) FROM user_data")):
+    for user_id, key, value in tx.execute(text("SELECT user_id, key, CAST(value AS TEXT) FROM user_data")):
         data.setdefault(user_id, {})[key] = from_json(value)
     people = tx.execute(text("SELECT * FROM users ORDER BY id")).mappings()
     return [
@@ -258,8 +238,8 @@ async def new_data_source(world: World) -> str:
 
 
 @contextlib.asynccontextmanager
-async def staged(folder: Path, interval_ms: int = 0) -> AsyncIterator[Stage]:
-    clock, url = Clock(), new_database(folder)
+async def staged(folder: Path, kind: str = SQLITE, *, interval_ms: int = 0) -> AsyncIterator[Stage]:
+    clock, url = Clock(), new_database(folder, kind)
     async with running(World(seed=7)) as world, Database(url, deadline_s=10.0) as database:
         data_source_id = await new_data_source(world)
         loop = _loop(world, database, data_source_id, CONTEXT, clock, interval_ms)
@@ -270,6 +250,7 @@ async def staged(folder: Path, interval_ms: int = 0) -> AsyncIterator[Stage]:
             await loop.sink.close()
             for close in stage._closing:
                 await close()
+    discard(url)
 
 
 async def read_users(stage: Stage) -> None:

@@ -9,14 +9,15 @@ branch_labels = None
 depends_on = None
 
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Words = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # ordered by code point, as in SQLite
 
 
 def upgrade() -> None:
     op.create_table(
         "workspaces",
         sa.Column("id", Id, nullable=False),
-        sa.Column("slug", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("slug", Words, nullable=False),
+        sa.Column("name", Words, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_workspaces"),
         sa.UniqueConstraint("slug", name="uq_workspaces_slug"),
@@ -24,15 +25,15 @@ def upgrade() -> None:
     op.create_table(
         "users",
         sa.Column("id", Id, nullable=False),
-        sa.Column("clerk_id", sa.Text(), nullable=True),
-        sa.Column("email", sa.Text(), nullable=True),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("first_name", sa.Text(), nullable=True),
-        sa.Column("last_name", sa.Text(), nullable=True),
-        sa.Column("slack_user_id", sa.Text(), nullable=True),
-        sa.Column("notion_person_id", sa.Text(), nullable=True),
-        sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("clerk_id", Words, nullable=True),
+        sa.Column("email", Words, nullable=True),
+        sa.Column("name", Words, nullable=False),
+        sa.Column("first_name", Words, nullable=True),
+        sa.Column("last_name", Words, nullable=True),
+        sa.Column("slack_user_id", Words, nullable=True),
+        sa.Column("notion_person_id", Words, nullable=True),
+        sa.Column("role", Words, nullable=False),
+        sa.Column("status", Words, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("email = lower(email) AND email <> ''", name=op.f("ck_users_email")),
@@ -50,7 +51,7 @@ def upgrade() -> None:
         "workspace_members",
         sa.Column("workspace_id", Id, nullable=False),
         sa.Column("user_id", Id, nullable=False),
-        sa.Column("rotation", sa.Text(), nullable=False),
+        sa.Column("rotation", Words, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_workspace_members_user_id", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name="fk_workspace_members_workspace_id", ondelete="CASCADE"
@@ -63,12 +64,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "identities",
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("external_id", sa.Text(), nullable=False),
+        sa.Column("provider", Words, nullable=False),
+        sa.Column("external_id", Words, nullable=False),
         sa.Column("user_id", Id, nullable=True),
-        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("email", Words, nullable=True),
         sa.Column("email_verified", sa.Boolean(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("version", Words, nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_identities_user_id", ondelete="SET NULL"),
@@ -87,13 +88,15 @@ def upgrade() -> None:
     op.create_table(
         "user_data",
         sa.Column("user_id", Id, nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("key", Words, nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_user_data_user_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "key", name="pk_user_data"),
         sqlite_with_rowid=False,
     )
     op.execute("INSERT INTO workspaces (id, slug, name, created_at) VALUES (1, 'default', 'Default workspace', 0)")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("SELECT setval('workspaces_id_seq', 1)")  # an id that was named is not counted
 
 
 def downgrade() -> None:

@@ -9,22 +9,23 @@ branch_labels = None
 depends_on = None
 
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Words = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # ordered by code point, as in SQLite
 
 
 def upgrade() -> None:
     op.create_table(
         "webhook_events",
         sa.Column("id", Id, nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("source", Words, nullable=False),
+        sa.Column("event_id", Words, nullable=False),
+        sa.Column("type", Words, nullable=False),
+        sa.Column("status", Words, nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("waiting_for", sa.Text(), nullable=True),
+        sa.Column("waiting_for", Words, nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("available_at", sa.BigInteger(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error", Words, nullable=True),
         sa.CheckConstraint(
             "status IN ('applied', 'ignored', 'stale', 'waiting', 'failed')", name=op.f("ck_webhook_events_status")
         ),
@@ -51,15 +52,15 @@ def upgrade() -> None:
         "sync_actions",
         sa.Column("id", Id, nullable=False),
         sa.Column("workspace_id", Id, nullable=False),
-        sa.Column("sink", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("sink", Words, nullable=False),
+        sa.Column("key", Words, nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("status", Words, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("available_at", sa.BigInteger(), nullable=False),
-        sa.Column("lease_token", sa.Text(), nullable=True),
+        sa.Column("lease_token", Words, nullable=True),
         sa.Column("payload", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error", Words, nullable=True),
         sa.Column("marked_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("status IN ('due', 'leased', 'settled', 'dead')", name=op.f("ck_sync_actions_status")),
         sa.ForeignKeyConstraint(
@@ -79,10 +80,10 @@ def upgrade() -> None:
     op.create_table(
         "sync_status",
         sa.Column("workspace_id", Id, nullable=False),
-        sa.Column("sink", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("remote_id", sa.Text(), nullable=True),
-        sa.Column("hash", sa.Text(), nullable=True),
+        sa.Column("sink", Words, nullable=False),
+        sa.Column("key", Words, nullable=False),
+        sa.Column("remote_id", Words, nullable=True),
+        sa.Column("hash", Words, nullable=True),
         sa.Column("creating_since", sa.BigInteger(), nullable=True),
         sa.Column("synced_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -94,15 +95,15 @@ def upgrade() -> None:
         "sync_logs",
         sa.Column("id", Id, nullable=False),
         sa.Column("workspace_id", Id, nullable=False),
-        sa.Column("sink", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("sink", Words, nullable=False),
+        sa.Column("key", Words, nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("duration_ms", sa.Integer(), nullable=False),
-        sa.Column("operation", sa.Text(), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("operation", Words, nullable=False),
+        sa.Column("outcome", Words, nullable=False),
+        sa.Column("error", Words, nullable=True),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name="fk_sync_logs_workspace_id", ondelete="CASCADE"
         ),
@@ -112,13 +113,13 @@ def upgrade() -> None:
     op.create_index("ix_sync_logs_sink_key", "sync_logs", ["sink", "key"], unique=False)
     op.create_table(
         "limits",
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", Words, nullable=False),
         sa.Column("next_slot", sa.BigInteger(), nullable=False),
         sa.Column("blocked_until", sa.BigInteger(), nullable=False),
         sa.Column("paused_at", sa.BigInteger(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("probe_at", sa.BigInteger(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", Words, nullable=True),
         sa.Column("off", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_limits"),
     )

@@ -47,17 +47,17 @@ def migrate(
 
 
 def revision_of(settings: Settings) -> str | None:
-    """Where the database stands; a file that is not there is not created."""
-    path = database_file(settings.database_url).path
-    if not path.parent.is_dir():
+    """Where the database stands; a file that is not there is not created, a database of a server must be there."""
+    path = database_file(settings.database_url)
+    if path and not path.parent.is_dir():
         raise Unavailable(f"there is no folder {path.parent} for the database: create it, or change DATABASE_URL")
-    if not path.exists():
+    if path and not path.exists():
         return None
     try:
         with transaction(settings.database_url) as tx:
             return migrations.current(tx)
     except DBAPIError as error:
-        raise Unavailable(f"{path} cannot be used: {error.orig}") from error
+        raise Unavailable(f"{path or 'the database'} cannot be used: {error.orig}") from error
 
 
 def _go(settings: Settings, revision: str | None, *, down: bool) -> None:

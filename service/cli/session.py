@@ -64,8 +64,8 @@ async def opened(held: Settings) -> AsyncIterator[Database]:
 
 
 def must_exist(held: Settings) -> None:
-    path = database_file(held.database_url).path
-    if not path.is_file():
+    path = database_file(held.database_url)
+    if path and not path.is_file():
         raise NotMigrated(f"there is no database {path} yet: run `rollcall migrate`")
 
 

@@ -2,12 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 LONG = os.environ.get("ROLLCALL_CHAOS") == "long"
 SEED = int(os.environ.get("ROLLCALL_SEED", "23"))
-HARM = ("lost", "doubled", "diverging people", "diverging pages")
 
 
 @dataclass
@@ -37,3 +37,11 @@ class Report:
         assert not idle, f"these faults hit nothing, so the run proves nothing: {idle}, wanted {self.must_bite}"
         assert self.faults, "nothing was injected"
         assert not any(self.harm.values()), {name: found[:5] for name, found in self.harm.items() if found}
+
+
+def told(stats: Mapping[str, list[Any]]) -> Iterator[str]:
+    """The tables of all runs, passed or failed, on whichever of pytest's processes."""
+    for test in (test for tests in stats.values() for test in tests if getattr(test, "when", "") == "teardown"):
+        for name, lines in test.user_properties:
+            if name == "chaos":
+                yield from lines

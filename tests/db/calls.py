@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from db.database import Database
+from db.database import Database, database_file
 
 ADD = text("INSERT INTO workspaces (slug, name, created_at) VALUES (:slug, :slug, 0)")
 SLUGS = "SELECT slug FROM workspaces WHERE id > 1 ORDER BY slug"
 PATIENCE_S = 10.0
+WRITERS = 8  # PostgreSQL's
 
 
 def add(tx: Connection, slug: str) -> str:
@@ -39,26 +40,46 @@ def pragma(tx: Connection, name: str) -> Any:
     return found.scalar() if found.returns_rows else None
 
 
+def break_a_deferred_key(tx: Connection) -> None:
+    """Nothing is wrong with it until COMMIT."""
+    if tx.dialect.name == "sqlite":
+        pragma(tx, "defer_foreign_keys=ON")
+    else:
+        tx.exec_driver_sql(
+            "ALTER TABLE workspace_members ALTER CONSTRAINT fk_workspace_members_user_id DEFERRABLE INITIALLY DEFERRED"
+        )
+    tx.exec_driver_sql("INSERT INTO workspace_members VALUES (1, 99, 'AM')")
+
+
+def writers(database: Database) -> int:
+    """How many calls it takes to hold all of the writing up."""
+    return 1 if database_file(database.url) else WRITERS
+
+
 @asynccontextmanager
-async def busy(database: Database) -> AsyncIterator[None]:
-    """Inside, the writer is held up by a call; what is written meanwhile makes up its next batch."""
-    entered, leave = threading.Event(), threading.Event()
+async def busy(database: Database, holders: int | None = None) -> AsyncIterator[None]:
+    """Inside, every writer is held up by a call; what is written meanwhile waits (SQLite: for one batch)."""
+    leave, entered = threading.Event(), threading.Semaphore(0)
+    number = writers(database) if holders is None else holders
 
     def wait(_tx: Connection) -> None:
-        entered.set()
+        entered.release()
         assert leave.wait(PATIENCE_S)
 
-    call = asyncio.create_task(database.write(wait))
-    assert await asyncio.to_thread(entered.wait, PATIENCE_S)
+    def all_entered() -> bool:
+        return all(entered.acquire(timeout=PATIENCE_S) for _ in range(number))
+
+    calls = [asyncio.create_task(database.write(wait)) for _ in range(number)]
+    assert await asyncio.to_thread(all_entered)
     try:
         yield
     finally:
         leave.set()
-        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def together(database: Database, *calls: tuple[Any, ...]) -> list[Any]:
-    """Run these calls `(fn, *args)` in one batch; what each returned or raised."""
+    """Run these calls `(fn, *args)` at one time (SQLite: in one batch); what each returned or raised."""
     async with busy(database):
         tasks = [asyncio.create_task(database.write(*call)) for call in calls]
         await asyncio.sleep(0)

@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 from db.database import Database, Unavailable
 from tests.db.calls import SLUGS, add, driver, pragma, together
 
+pytestmark = pytest.mark.sqlite_only("locks, pages and files are SQLite's; test_postgres_faults.py is the other")
+
 Rows = Callable[..., list[dict[str, Any]]]
 NEVER = 3600.0  # seconds; nothing of the test's own waits for this
 BIG = 100_000  # bytes

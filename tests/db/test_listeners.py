@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from db import outbox, writer
 from db.database import Database, transaction
-from tests.db.calls import add, add_and_raise, together
+from tests.db.calls import add, add_and_raise, break_a_deferred_key, together
 
-SOON_S = 1.0  # it takes 0.05 s; the rest is for a loaded machine
+SOON_S = 5.0  # it takes 0.05 s, 1 s after a lost connection; the rest is for a loaded machine
 LONG_ENOUGH_S = 0.2  # for a wake-up that must not come
 Tx = Callable[[Connection], object]
+CUT_BELLS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN rollcall_marks'"
 
 
 @dataclass
@@ -59,11 +60,6 @@ def retry(tx: Connection) -> None:
     assert outbox.retry(tx, with_a_mark, 0) == 1
 
 
-def break_the_commit(tx: Connection) -> None:
-    tx.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
-    tx.exec_driver_sql("INSERT INTO workspace_members VALUES (1, 99, 'AM')")
-
-
 @pytest.mark.parametrize("fn", [writer.marked, mark, mark_many, post])
 async def test_a_commit_that_raised_a_mark_wakes(database: Database, wakes: Wakes, fn: Tx) -> None:
     await database.write(fn)
@@ -77,6 +73,7 @@ async def test_a_mark_made_due_again_wakes(database: Database, wakes: Wakes) -> 
     await wakes.next()
 
 
+@pytest.mark.sqlite_only("PostgreSQL wakes once a call")
 async def test_a_batch_wakes_once(database: Database, wakes: Wakes) -> None:
     await together(database, *[(mark,)] * 10)
     await asyncio.sleep(LONG_ENOUGH_S)
@@ -84,7 +81,7 @@ async def test_a_batch_wakes_once(database: Database, wakes: Wakes) -> None:
 
 
 async def test_a_mark_wakes_when_its_batch_had_to_run_call_by_call(database: Database, wakes: Wakes) -> None:
-    await together(database, (break_the_commit,), (mark,))
+    await together(database, (break_a_deferred_key,), (mark,))
     await wakes.next()
 
 
@@ -94,12 +91,36 @@ async def test_a_commit_without_marks_does_not_wake(database: Database, wakes: W
     assert wakes.count == 0
 
 
+@pytest.mark.sqlite_only("any commit is noticed; PostgreSQL's processes tell each other of marks, see below")
 async def test_another_process_commit_wakes(database_url: str, wakes: Wakes) -> None:
     with transaction(database_url) as tx:
         add(tx, "other")
     await wakes.next()
 
 
+async def test_a_mark_of_another_process_wakes(database_url: str, wakes: Wakes) -> None:
+    async with Database(database_url, deadline_s=10.0) as other:
+        await other.write(mark)
+        await wakes.next()
+
+
+async def test_a_process_that_ends_at_once_has_told_of_its_marks(database_url: str, wakes: Wakes) -> None:
+    async with Database(database_url, deadline_s=10.0) as other:
+        await other.write(mark)
+    await wakes.next()
+
+
+@pytest.mark.postgresql_only("SQLite has no connection to lose")
+async def test_a_bell_that_was_cut_off_hears_again(database_url: str, wakes: Wakes) -> None:
+    with transaction(database_url) as tx:
+        tx.exec_driver_sql(CUT_BELLS)
+    await wakes.next()  # connected anew, for nobody knows what was missed
+    async with Database(database_url, deadline_s=10.0) as other:
+        await other.write(mark)
+    await wakes.next()
+
+
+@pytest.mark.sqlite_only("as above")
 async def test_another_process_commit_wakes_beside_steady_writing(
     database: Database, database_url: str, wakes: Wakes
 ) -> None:

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection, text
 
 from db.database import Database, transaction
+
+pytestmark = pytest.mark.sqlite_only("locks of a file")
 
 LOOK = """
 import contextlib, sqlite3, sys

@@ -68,7 +68,7 @@ def test_many_keys_are_marked_as_one_would_be(tx: Connection) -> None:
 
 
 def test_a_mark_of_no_workspace_is_refused(tx: Connection) -> None:
-    with pytest.raises(BROKEN, match="FOREIGN KEY"):
+    with pytest.raises(BROKEN, match=r"(?i)foreign key"):
         outbox.mark(tx, 99, ("notion",), "person:1", 0)
 
 
@@ -181,7 +181,7 @@ def test_a_token_opens_only_its_own_mark(tx: Connection) -> None:
 
 def test_there_are_no_other_states(tx: Connection) -> None:
     mark(tx)
-    with pytest.raises(BROKEN, match="CHECK"):
+    with pytest.raises(BROKEN, match=r"(?i)check"):
         outbox.settle(tx, claim(tx), 1, status="lost")
 
 

@@ -72,7 +72,7 @@ def test_a_row_id_is_never_used_again(tx: Connection) -> None:
 @pytest.mark.parametrize("column", people.UNIQUE)
 def test_no_two_people_share_a_unique_value(tx: Connection, column: str) -> None:
     people.add(tx, ADA, 0)
-    with pytest.raises(BROKEN, match="UNIQUE"):
+    with pytest.raises(BROKEN, match=r"(?i)unique"):
         people.add(tx, nobody(1, **{column: getattr(ADA, column)}), 0)
 
 
@@ -104,7 +104,7 @@ def test_many_people_may_have_no_address_and_no_platform_id(tx: Connection) -> N
     ],
 )
 def test_what_cannot_be_so_is_not_stored(tx: Connection, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BROKEN, match=r"CHECK|NOT NULL"):
+    with pytest.raises(BROKEN, match=r"(?i)check|not.null"):
         people.add(tx, nobody(1, **wrong), 0)
     assert people.ids(tx) == []
 

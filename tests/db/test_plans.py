@@ -10,6 +10,8 @@ from db import identities, inbox, limits, outbox, people, sync, user_data
 from db.database import transaction
 from db.tables import users
 
+pytestmark = pytest.mark.sqlite_only("plans in SQLite's words; test_postgres_plans.py has PostgreSQL's")
+
 PEOPLE = 10_000
 Look = Callable[[Connection], Any]
 

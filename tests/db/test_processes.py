@@ -13,6 +13,8 @@ import pytest
 
 from tests.db.calls import SLUGS
 
+pytestmark = pytest.mark.sqlite_only("a file that is full or read-only; test_postgres_faults.py kills PostgreSQL's")
+
 Rows = Callable[..., list[dict[str, Any]]]
 PATIENCE_S = 60
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, text
 
+import db.postgres
 import db.sqlite
 from db.database import Database, Unavailable, transaction
 from tests.db.calls import add, add_and_raise, busy
@@ -44,7 +45,7 @@ async def test_a_read_cannot_write(database: Database, sql: str) -> None:
     def write(tx: Connection) -> None:
         tx.exec_driver_sql(sql)
 
-    with pytest.raises(Unavailable, match="readonly"):
+    with pytest.raises(Unavailable, match=r"readonly|read-only"):
         await database.read(write)
     assert await database.read(count) == 1
 
@@ -73,6 +74,7 @@ async def test_when_every_reader_is_taken_a_read_is_unavailable(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.sqlite, "READER_WAIT_S", 0.05)
+    monkeypatch.setattr(db.postgres, "READER_WAIT_S", 0.05)
     async with Database(database_url) as database:
         await taken(database, database_url)
         assert await database.read(count) == 1

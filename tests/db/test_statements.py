@@ -9,7 +9,6 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 import db
-import migrations
 from db import inbox, limits, outbox, statements, sync
 from db.database import transaction
 from db.statements import Statement
@@ -20,6 +19,7 @@ from handlers.registry import Context, Message
 from handlers.slack import events as slack
 from service.intake import accept
 from service.sandbox.story import story
+from tests.databases import discard, new_database
 
 NOW = 1_790_000_000_000
 CONTEXT = Context(sinks=frozenset({"notion", "slack"}))
@@ -34,13 +34,13 @@ def everything(tx: Connection) -> dict[str, list[tuple]]:
 
 
 @contextmanager
-def fresh(folder: Path, *, direct: bool) -> Iterator[Connection]:
-    url = f"sqlite:///{folder / f'direct-{direct}.db'}"
-    migrations.upgrade(url)
+def fresh(folder: Path, kind: str, *, direct: bool) -> Iterator[Connection]:
+    url = new_database(folder, kind)
     with transaction(url) as tx:
         if direct:
             statements.go_direct(tx)
         yield tx
+    discard(url)
 
 
 def live_a_day(tx: Connection) -> None:
@@ -62,11 +62,11 @@ def live_a_day(tx: Connection) -> None:
     assert outbox.next_at(tx, "notion") == NOW
 
 
-def test_both_ways_leave_the_same_rows(tmp_path: Path) -> None:
-    with fresh(tmp_path, direct=True) as tx:
+def test_both_ways_leave_the_same_rows(tmp_path: Path, database_kind: str) -> None:
+    with fresh(tmp_path, database_kind, direct=True) as tx:
         live_a_day(tx)
         one = everything(tx)
-    with fresh(tmp_path, direct=False) as tx:
+    with fresh(tmp_path, database_kind, direct=False) as tx:
         live_a_day(tx)
         other = everything(tx)
     assert one == other
@@ -74,8 +74,8 @@ def test_both_ways_leave_the_same_rows(tmp_path: Path) -> None:
     assert one["sync_status"]
 
 
-def test_both_ways_read_the_same_values(tmp_path: Path) -> None:
-    with fresh(tmp_path, direct=True) as tx:
+def test_both_ways_read_the_same_values(tmp_path: Path, database_kind: str) -> None:
+    with fresh(tmp_path, database_kind, direct=True) as tx:
         live_a_day(tx)
         params = {"source": "clerk", "waiting_for": "x", "user_id": 1, "id": 1, "sink": "notion", "name": "notion"}
         some = tx.execute(text("SELECT provider, external_id, email FROM identities WHERE email IS NOT NULL")).first()

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,6 @@ from db.outbox import Claim
 from db.sync import Known
 from handlers.pages import Page, PageDelivery, digest, next_step
 from handlers.registry import Gone, Refused, SinkDown, Throttled
-from tests.stage import new_database
 
 ADA: Page = {"Name": "Ada", "E-mail": None}
 NOW = 1_790_000_000_000
@@ -133,8 +131,8 @@ class Delivery:
 
 
 @pytest.fixture
-async def delivery(tmp_path: Path) -> AsyncIterator[Delivery]:
-    async with Database(new_database(tmp_path)) as database:
+async def delivery(database_url: str) -> AsyncIterator[Delivery]:
+    async with Database(database_url) as database:
         delivery = Delivery(database)
         await delivery.claim_it()
         yield delivery

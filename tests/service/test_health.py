@@ -20,12 +20,12 @@ from service import health as health_module
 from service.clock import now_ms
 from service.health import Health
 from service.relay import Relay
-from tests.stage import CONTEXT, Stage, new_database, staged
+from tests.stage import CONTEXT, Stage, staged
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return new_database(tmp_path)
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ async def test_a_mark_that_waited_for_half_a_minute_is_nothing_to_report(health:
     assert 30 <= body["oldest_due_mark_s"] <= 31
 
 
-async def test_a_relay_whose_loop_ended_is_degraded(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_relay_whose_loop_ended_is_degraded(tmp_path: Path, database_kind: str) -> None:
+    async with staged(tmp_path, database_kind) as stage:
         relay = Relay(stage.database, [stage.loop.sink], CONTEXT)
         health = Health(stage.database, relay, migrations.head())
         relay.start()
@@ -109,8 +109,8 @@ async def test_a_relay_whose_loop_ended_is_degraded(tmp_path: Path) -> None:
         assert (status, body["status"], body["relay_alive"]) == (200, "degraded", False)
 
 
-async def test_coverage_counts_the_active_people_with_both_ids(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_coverage_counts_the_active_people_with_both_ids(tmp_path: Path, database_kind: str) -> None:
+    async with staged(tmp_path, database_kind) as stage:
         for number in range(4):
             await stage.say(f"user_{number}")
         await stage.database.write(_give_ids)
@@ -214,8 +214,8 @@ async def test_while_it_is_unavailable_it_looks_no_oftener(health: Health, url: 
         assert time.monotonic() - began < 0.2
 
 
-async def test_it_tells_no_secret_and_no_address(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_it_tells_no_secret_and_no_address(tmp_path: Path, database_kind: str) -> None:
+    async with staged(tmp_path, database_kind) as stage:
         token = stage.world.notion.token
         await break_everything(stage)
         health = Health(stage.database, Relay(stage.database, [stage.loop.sink], CONTEXT), migrations.head())

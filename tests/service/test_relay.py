@@ -23,8 +23,8 @@ Change = Callable[[Stage], Awaitable[None]]
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
+async def stage(tmp_path: Path, database_kind: str) -> AsyncIterator[Stage]:
+    async with staged(tmp_path, database_kind) as stage:
         yield stage
 
 
@@ -497,9 +497,9 @@ async def test_a_probe_that_succeeds_does_not_switch_on_what_was_switched_off_me
 # -- the limiter ---------------------------------------------------------------------------------------------
 
 
-async def test_requests_keep_their_interval_under_the_platforms_own_window(tmp_path: Path) -> None:
+async def test_requests_keep_their_interval_under_the_platforms_own_window(tmp_path: Path, database_kind: str) -> None:
     interval = 0.05
-    async with staged(tmp_path, interval_ms=50) as stage:
+    async with staged(tmp_path, database_kind, interval_ms=50) as stage:
         # 20 a second are sent; what a loaded machine delays arrives closer to the next.
         limit = stage.world.faults.limit("notion", requests=14, seconds=0.5)
         for number in range(16):
@@ -523,8 +523,8 @@ async def test_an_idle_time_earns_no_burst(stage: Stage) -> None:
     assert slots == [now, now + 9_000, now + 9_050]
 
 
-async def test_two_processes_share_one_limit(tmp_path: Path) -> None:
-    async with staged(tmp_path, interval_ms=50) as stage:
+async def test_two_processes_share_one_limit(tmp_path: Path, database_kind: str) -> None:
+    async with staged(tmp_path, database_kind, interval_ms=50) as stage:
         other = await stage.second(interval_ms=50)
         for number in range(12):
             await stage.say(f"user_{number}")

@@ -6,7 +6,6 @@ Nothing is sent: the relay and the retry loop stand still, so that marks stay to
 import contextlib
 import itertools
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from unittest.mock import patch
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from db.database import transaction
 from service.app import Service, create_app
 from service.relay import Relay
 from service.sandbox.senders import PATHS, Platform, sign_clerk, sign_slack
@@ -30,6 +31,7 @@ SLACK_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 CLOSED_PORT = "http://127.0.0.1:9"
 BOTH = {"clerk_webhook_signing_secret": CLERK_SECRET, "slack_signing_secret": SLACK_SECRET}
 NUMBERS = itertools.count()
+JSON = ("data", "payload", "value")  # columns
 SINKS = {
     "notion_api_token": "ntn_sandbox",
     "notion_people_data_source_id": "0c0d52a1-93be-4f0e-a8d4-1f6b2c9e5d30",
@@ -65,7 +67,7 @@ class Web:
 
     client: httpx.AsyncClient
     service: Service
-    file: Path
+    url: str
 
     async def send(
         self,
@@ -93,9 +95,19 @@ class Web:
         return await self.service.database.write(fn, *args)
 
     def rows(self, sql: str, *values: Any) -> list[Json]:
-        with contextlib.closing(sqlite3.connect(self.file)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(sql, values)]
+        """`values` stand for the question marks of `sql`; JSON comes parsed."""
+        parts = sql.split("?")
+        named = parts[0] + "".join(f":v{number}{part}" for number, part in enumerate(parts[1:]))
+        with transaction(self.url) as tx:
+            found = tx.execute(text(named), {f"v{number}": value for number, value in enumerate(values)}).mappings()
+            parse = json.loads if tx.dialect.name == "sqlite" else None  # psycopg has done it
+            return [
+                {
+                    name: parse(value) if parse and name in JSON and isinstance(value, str) else value
+                    for name, value in row.items()
+                }
+                for row in found
+            ]
 
     def one(self, sql: str, *values: Any) -> Json:
         (row,) = self.rows(sql, *values)
@@ -112,8 +124,7 @@ class Web:
         found = self.rows(
             "SELECT key, value FROM user_data JOIN users ON users.id = user_id WHERE clerk_id = ?", clerk_id
         )
-        # A column of type JSON is numeric to SQLite: a bare number comes back as one.
-        return {row["key"]: json.loads(str(row["value"])) for row in found}
+        return {row["key"]: row["value"] for row in found}
 
     def events(self) -> list[Json]:
         return self.rows("SELECT * FROM webhook_events ORDER BY id")
@@ -122,8 +133,7 @@ class Web:
         return [event["status"] for event in self.events()]
 
     def identity(self, provider: str, external_id: str) -> Json:
-        row = self.one("SELECT * FROM identities WHERE provider = ? AND external_id = ?", provider, external_id)
-        return row | {"data": json.loads(row["data"])}
+        return self.one("SELECT * FROM identities WHERE provider = ? AND external_id = ?", provider, external_id)
 
     def marks(self, sink: str = "notion") -> dict[str, int]:
         """How often each key was marked for a sink; the user list's own mark aside."""
@@ -132,7 +142,7 @@ class Web:
 
     def alerts(self) -> list[str]:
         found = self.rows("SELECT payload FROM sync_actions WHERE sink = 'slack' ORDER BY id")
-        return [json.loads(row["payload"])["text"] for row in found]
+        return [row["payload"]["text"] for row in found]
 
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[Web]]
@@ -158,7 +168,7 @@ def serve(database_url: str, no_environment: None) -> Serve:
                     task.cancel()
                 transport = httpx.ASGITransport(app, raise_app_exceptions=False)
                 async with httpx.AsyncClient(transport=transport, base_url="http://rollcall.test") as client:
-                    yield Web(client, service, Path(database_url.removeprefix("sqlite:///")))
+                    yield Web(client, service, database_url)
 
     return serving
 

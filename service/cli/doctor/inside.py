@@ -34,8 +34,12 @@ def look(tx: Connection, now: int) -> Facts:
 
 
 def missing_file(settings: Settings) -> Check | None:
-    path = database_file(settings.database_url).path
-    return None if path.is_file() else failed("database", f"there is no file {path}", "run `rollcall migrate`")
+    path = database_file(settings.database_url)
+    return (
+        None
+        if path is None or path.is_file()
+        else failed("database", f"there is no file {path}", "run `rollcall migrate`")
+    )
 
 
 async def database_checks(database: Database) -> list[Check]:

@@ -27,8 +27,8 @@ DATA = {"profile": {"title": "Countess"}, "preferences": {"timezone": "Europe/Lo
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
+async def stage(tmp_path: Path, database_kind: str) -> AsyncIterator[Stage]:
+    async with staged(tmp_path, database_kind) as stage:
         yield stage
 
 

@@ -117,8 +117,8 @@ def test_agreement_is_the_share_of_people_whose_one_page_is_right(drifts: list[D
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
+async def stage(tmp_path: Path, database_kind: str) -> AsyncIterator[Stage]:
+    async with staged(tmp_path, database_kind) as stage:
         yield stage
 
 

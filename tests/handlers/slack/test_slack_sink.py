@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -20,7 +19,7 @@ from service.leases import Work
 from service.limiter import Limiter
 from service.relay import SinkLoop
 from service.sandbox.world import World, running
-from tests.stage import Clock, new_database, step
+from tests.stage import Clock, step
 
 CONTEXT = Context(sinks=frozenset({"slack"}))
 
@@ -54,9 +53,9 @@ class Alerts:
 
 
 @pytest.fixture
-async def alerts(tmp_path: Path) -> AsyncIterator[Alerts]:
+async def alerts(database_url: str) -> AsyncIterator[Alerts]:
     clock = Clock()
-    async with running(World(seed=3)) as world, Database(new_database(tmp_path)) as database:
+    async with running(World(seed=3)) as world, Database(database_url) as database:
         channel = world.slack.add_channel("alerts")
         sink = SlackSink(world.slack.token, channel, world.slack_url, Limiter(database, "slack", 0, clock).wait)
         yield Alerts(world, database, clock, SinkLoop(database, sink, CONTEXT, clock))
