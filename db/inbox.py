@@ -17,6 +17,7 @@ from db.tables import webhook_events as t
 
 RETRY_AFTER_MS = (5_000, 30_000, 300_000)  # after the first three failures; then RETRY_EVERY_MS
 RETRY_EVERY_MS = 900_000
+RUN_MS = 60_000  # running an event takes a fraction of a second; who took one and is silent for this long is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,21 @@ WAITING = Statement(
     .where(t.c.source == bindparam("source"), t.c.waiting_for == bindparam("waiting_for"))
     .order_by(t.c.id)
 )
-DUE = (
-    select(*STORED)
+_due = (
+    select(t.c.id)
     .where(FAILED_ONLY, t.c.available_at <= bindparam("now"))
     .order_by(t.c.available_at)
     .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+# Whoever runs an event again takes it first: to the others it is due when this one must have died.
+TAKE_DUE = (
+    update(t).where(t.c.id.in_(_due.scalar_subquery())).values(available_at=bindparam("until")).returning(*STORED)
 )
 NEXT_DUE = select(func.min(t.c.available_at)).where(FAILED_ONLY)
 HURRY = update(t).where(FAILED_ONLY, t.c.available_at.is_not(None)).values(available_at=bindparam("now"))
 STATUS = select(t.c.status).where(t.c.id == bindparam("id"))
+STATUS_HELD = STATUS.with_for_update()
 RETYPE = update(t).where(t.c.id == bindparam("of_id")).values(type=bindparam("type"))
 BY_EVENT_ID = select(*STORED).where(t.c.source == bindparam("source"), t.c.event_id == bindparam("event_id"))
 DISMISS = update(t).where(FAILED_ONLY, t.c.id == bindparam("of_id")).values(status="ignored", available_at=null())
@@ -138,8 +145,10 @@ def waiting_for(tx: Connection, source: str, external_id: str) -> list[Stored]:
     return [Stored(*row) for row in WAITING.rows(tx, {"source": source, "waiting_for": external_id})]
 
 
-def due(tx: Connection, now: int, most: int) -> list[Stored]:
-    return [Stored(*row) for row in tx.execute(DUE, {"now": now, "most": most})]
+def take_due(tx: Connection, now: int, most: int) -> list[Stored]:
+    """Failed events that are due, for this caller alone: if nothing comes of it, they are due again in RUN_MS."""
+    taken = tx.execute(TAKE_DUE, {"now": now, "most": most, "until": now + RUN_MS})
+    return sorted((Stored(*row) for row in taken), key=lambda event: event.id)
 
 
 def next_due(tx: Connection) -> int | None:
@@ -164,6 +173,11 @@ def find(tx: Connection, source: str, event_id: str) -> Stored | None:
 
 def status_of(tx: Connection, id_: int) -> str | None:
     return tx.execute(STATUS, {"id": id_}).scalar()
+
+
+def still_failed(tx: Connection, id_: int) -> bool:
+    """Whether the event is still to be run; nobody else decides about it before this transaction ends."""
+    return tx.execute(STATUS_HELD, {"id": id_}).scalar() == "failed"
 
 
 def retype(tx: Connection, id_: int, type_: str) -> None:

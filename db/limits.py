@@ -42,7 +42,10 @@ ENSURE = _new.on_conflict_do_nothing(index_elements=[t.c.name])
 _of = t.c.name == bindparam("of_name")
 BLOCK = update(t).where(_of, t.c.blocked_until < bindparam("until")).values(blocked_until=bindparam("until"))
 STATE = (t.c.paused_at, t.c.failures, t.c.probe_at, t.c.blocked_until, t.c.reason, t.c.off)
-GATE = Statement(select(*STATE).where(t.c.name == bindparam("name")))
+_gate = select(*STATE).where(t.c.name == bindparam("name"))
+GATE = Statement(_gate)
+GATE_HELD = _gate.with_for_update()
+SLOT = select(t.c.next_slot).where(t.c.name == bindparam("name"))
 PAUSE = (
     update(t)
     .where(_of)
@@ -55,6 +58,7 @@ PAUSE = (
 )
 PROBING = update(t).where(_of).values(probe_at=bindparam("probe_at"))
 RESUME = update(t).where(_of).values(paused_at=null(), failures=0, probe_at=0, reason=null(), off=false())
+ON = update(t).where(_of, t.c.off).values(off=false(), reason=case((t.c.paused_at.is_(None), null()), else_=t.c.reason))
 OFF = update(t).where(_of).values(off=true(), reason=bindparam("reason"))
 ALL = select(t.c.name, *STATE).order_by(t.c.name)
 
@@ -76,10 +80,16 @@ def gate(tx: Connection, name: str) -> Gate:
     return Gate(*row) if row else Gate()
 
 
+def hold(tx: Connection, name: str) -> Gate:
+    """The gate, and nobody else changes it before this transaction ends: whoever probes does so alone."""
+    row = tx.execute(GATE_HELD, {"name": name}).first()
+    return Gate(*row) if row else Gate()
+
+
 def pause(tx: Connection, name: str, reason: str, now: int) -> int:
     """Note a failure of the sink itself and set the next probe; returns how many there were in a row."""
     tx.execute(ENSURE, {"name": name})
-    failures = gate(tx, name).failures + 1
+    failures = hold(tx, name).failures + 1
     wait = PROBE_AFTER_MS[failures - 1] if failures <= len(PROBE_AFTER_MS) else PROBE_EVERY_MS
     row = {"of_name": name, "now": now, "failures": failures, "probe_at": now + wait, "reason": reason}
     tx.execute(PAUSE, row)
@@ -95,10 +105,26 @@ def resume(tx: Connection, name: str) -> None:
     tx.execute(RESUME, {"of_name": name})
 
 
+def switch_on(tx: Connection, name: str) -> None:
+    """Send again what was off. A pause is no switch: it ends when a probe succeeds."""
+    tx.execute(ON, {"of_name": name})
+
+
 def switch_off(tx: Connection, name: str, reason: str) -> None:
     """Send nothing at all until `resume`."""
     tx.execute(ENSURE, {"name": name})
     tx.execute(OFF, {"of_name": name, "reason": reason})
+
+
+def beat(tx: Connection, name: str, now: int) -> None:
+    """Whoever goes by this name is alive."""
+    take(tx, name, 0, now)
+
+
+def beat_at(tx: Connection, name: str) -> int | None:
+    """When it last was, ms; None: never."""
+    found: int | None = tx.execute(SLOT, {"name": name}).scalar()
+    return found
 
 
 def all_gates(tx: Connection) -> dict[str, Gate]:

@@ -66,9 +66,8 @@ _due = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-CLAIM = Statement(
+_CLAIM = (
     update(t)
-    .where(t.c.id.in_(_due.scalar_subquery()))
     .values(status="leased", lease_token=bindparam("token"), available_at=bindparam("until"))
     .returning(
         t.c.id,
@@ -82,6 +81,10 @@ CLAIM = Statement(
         t.c.marked_at,
     )
 )
+CLAIM = Statement(_CLAIM.where(t.c.id.in_(_due.scalar_subquery())))
+_one = (t.c.workspace_id == bindparam("of_workspace"), t.c.sink == bindparam("of_sink"), t.c.key == bindparam("of_key"))
+CLAIM_ONE = Statement(_CLAIM.where(*_one, OPEN, t.c.available_at <= bindparam("now")))
+OPEN_ONE = select(t.c.status, t.c.available_at).where(*_one, OPEN)
 _held = (t.c.id == bindparam("of_id"), t.c.lease_token == bindparam("token"))
 _moved = t.c.generation != bindparam("claimed_generation")
 SETTLE = Statement(
@@ -95,9 +98,13 @@ SETTLE = Statement(
         marked_at=case((_moved, bindparam("now")), else_=func.coalesce(bindparam("rearmed_at"), t.c.marked_at)),
         lease_token=null(),
     )
+    .returning(t.c.status, t.c.available_at)
 )
 HOLDS = select(literal(1)).where(*_held)
 NEXT_AT = Statement(select(func.min(t.c.available_at)).where(t.c.sink == bindparam("sink"), OPEN))
+HELD = (
+    select(literal(1)).where(t.c.sink == bindparam("sink"), OPEN, _leased, t.c.available_at > bindparam("now")).limit(1)
+)
 PENDING_KEYS = select(t.c.key).where(
     t.c.workspace_id == bindparam("workspace_id"),
     t.c.sink == bindparam("sink"),
@@ -113,6 +120,7 @@ RETRY = (
     update(t)
     .where(or_(t.c.status == "dead", t.c.status == "due"), t.c.id == bindparam("of_id"))
     .values(status="due", attempts=0, available_at=bindparam("now"), marked_at=bindparam("now"), error=null())
+    .returning(t.c.workspace_id, t.c.sink, t.c.key, t.c.available_at)
 )
 SUMMARY = (
     t.c.id,
@@ -132,30 +140,41 @@ def mark(tx: Connection, workspace_id: int, sinks: Iterable[str], key: str, now:
     for sink in sinks:
         row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
         MARK.run(tx, row)
-        writer.marked(tx)
+        writer.marked(tx, [(workspace_id, sink, key, now)])
 
 
 def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str], now: int) -> int:
-    rows = [
-        {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now} for key in keys
-    ]
-    if rows:
-        MARK.run_many(tx, rows)
-        writer.marked(tx)
-    return len(rows)
+    marks = [(workspace_id, sink, key, now) for key in keys]
+    if marks:
+        MARK.run_many(tx, [dict(zip(_ROW, (*mark, now), strict=True)) for mark in marks])
+        writer.marked(tx, marks)
+    return len(marks)
 
 
 def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, now: int) -> None:
     """Send a message that is not state, once: a second post of the same key changes nothing."""
     row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
     POST.run(tx, {**row, "payload": payload})
-    writer.marked(tx)
+    writer.marked(tx, [(workspace_id, sink, key, now)])
 
 
 def claim(tx: Connection, sink: str, token: str, now: int, most: int) -> list[Claim]:
     """Lease at most `most` due marks until now + LEASE_MS."""
     rows = {"of_sink": sink, "token": token, "now": now, "until": now + LEASE_MS, "most": most}
     return [Claim(*row) for row in CLAIM.rows(tx, rows)]
+
+
+def claim_one(tx: Connection, workspace_id: int, sink: str, key: str, token: str, now: int) -> Claim | None:
+    """Lease this one mark, if it is due."""
+    row = {"of_workspace": workspace_id, "of_sink": sink, "of_key": key}
+    found = CLAIM_ONE.first(tx, {**row, "token": token, "now": now, "until": now + LEASE_MS})
+    return Claim(*found) if found else None
+
+
+def open_at(tx: Connection, workspace_id: int, sink: str, key: str) -> tuple[str, int] | None:
+    """`due` and since when, or `leased` and until when (ms); None when nothing is to be done for this mark."""
+    found = tx.execute(OPEN_ONE, {"of_workspace": workspace_id, "of_sink": sink, "of_key": key}).first()
+    return (found[0], found[1]) if found else None
 
 
 def settle(
@@ -184,11 +203,21 @@ def settle(
         "error": error,
         "rearmed_at": next_at if rearmed else None,
     }
-    return SETTLE.run(tx, row) == 1
+    settled = SETTLE.first(tx, row)
+    if settled is None:
+        return False
+    if settled[0] == "due":
+        writer.marked(tx, [(claim.workspace_id, claim.sink, claim.key, settled[1])])
+    return True
 
 
 def holds(tx: Connection, claim: Claim) -> bool:
     return tx.execute(HOLDS, {"of_id": claim.id, "token": claim.token}).first() is not None
+
+
+def is_held(tx: Connection, sink: str, now: int) -> bool:
+    """Whether anybody is delivering to this sink at the moment."""
+    return tx.execute(HELD, {"sink": sink, "now": now}).first() is not None
 
 
 def next_at(tx: Connection, sink: str) -> int | None:
@@ -241,7 +270,6 @@ def detail(tx: Connection, id_: int) -> dict[str, Any] | None:
 
 def retry(tx: Connection, ids: Iterable[int], now: int) -> int:
     """Make dead (or delayed) marks due now; returns how many."""
-    count = sum(tx.execute(RETRY, {"of_id": id_, "now": now}).rowcount for id_ in ids)
-    if count:
-        writer.marked(tx)
-    return count
+    due = [(row[0], row[1], row[2], row[3]) for id_ in ids for row in tx.execute(RETRY, {"of_id": id_, "now": now})]
+    writer.marked(tx, due)
+    return len(due)

@@ -10,7 +10,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,8 @@ GATHER_S = 0.001  # how long a writer under load waits to see whether more calls
 GATHER_TURNS = 10  # and how often at the most
 LOCK_WAIT_S = 0.25  # one try for the file's write lock; calls past their deadline are let go in between
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
-MARKED = "marked"
+MARKED = "marked"  # in a connection's info: the marks its transaction made due
+Due = tuple[int, str, str, int]  # workspace, sink, key, and when (ms)
 
 
 @dataclass(slots=True, eq=False)
@@ -315,6 +316,6 @@ def expire(call: Call, deadline_s: float) -> None:
         call.future.set_exception(Unavailable(f"no commit within {deadline_s:g} s"))
 
 
-def marked(tx: Connection) -> None:
-    """Say that this transaction raised a mark: whoever delivers marks is woken after the commit."""
-    tx.info[MARKED] = True
+def marked(tx: Connection, due: Iterable[Due]) -> None:
+    """Say which marks this transaction made due, and when: whoever delivers them is woken after the commit."""
+    tx.info.setdefault(MARKED, []).extend(due)

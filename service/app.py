@@ -27,7 +27,7 @@ from service.clock import now_ms
 from service.health import Health
 from service.intake import Intake
 from service.relay import Relay
-from service.settings import Settings
+from service.settings import EMBEDDED, Settings
 
 log = structlog.get_logger()
 
@@ -48,30 +48,30 @@ class Service:
     settings: Settings
     database: Database
     intake: Intake
-    relay: Relay
+    relay: Relay | None
     health: Health
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
     def build(cls, settings: Settings, database: Database) -> "Service":
-        context = platforms.context(settings)
-        relay = Relay(database, platforms.sinks(settings, database, context), context)
+        context, relay = platforms.context(settings), None
+        if settings.relay == EMBEDDED:
+            relay = Relay(database, platforms.sinks(settings, database, context), context)
         intake = Intake(database, platforms.sources(settings), context)
         return cls(settings, database, intake, relay, Health(database, relay, migrations.head()))
 
     async def start(self) -> None:
-        if await self.database.read(migrations.current) != self.health.head:
-            raise NotMigrated("the database is not migrated: run `rollcall migrate`")
-        jobs = platforms.jobs(self.settings, self.intake.context)
-        await self.database.write(begin, self.intake.context, jobs, now_ms())
-        self.relay.start()
+        await begin_on(self.database, self.settings, self.intake.context)
+        if self.relay:
+            self.relay.start()
         self._tasks.append(asyncio.create_task(self._retry_failed_events()))
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.relay.stop(STOP_DEADLINE_S)
+        if self.relay:
+            await self.relay.stop(STOP_DEADLINE_S)
 
     async def _retry_failed_events(self) -> None:
         while True:
@@ -80,11 +80,22 @@ class Service:
             await asyncio.sleep(RETRY_LOOK_S)
 
 
+async def begin_on(database: Database, settings: Settings, context: Context) -> None:
+    """What every process does before its work, however many there are. Raises NotMigrated."""
+    if await database.read(migrations.current) != migrations.head():
+        raise NotMigrated("the database is not migrated: run `rollcall migrate`")
+    await database.write(begin, context, platforms.jobs(settings, context), now_ms())
+
+
 def begin(tx: Connection, context: Context, jobs: Iterable[Job], now: int) -> None:
-    """What a start makes due: failed events, sinks that were off, jobs, the user list, roles that a setting decides."""
+    """What a start makes due: failed events, sinks that were off, a probe of those that are paused, jobs, the user
+    list, roles that a setting decides. Another process may be at work, or start at the same moment.
+    """
     inbox.hurry(tx, now)
     for sink in sorted(context.sinks):
-        limits.resume(tx, sink)
+        limits.switch_on(tx, sink)
+        if limits.hold(tx, sink).paused and not outbox.is_held(tx, sink, now):
+            limits.probing(tx, sink, now)
     if "notion" in context.sinks:
         outbox.mark(tx, context.workspace_id, ("notion",), "users", now)
     arm(tx, jobs, context, now)
@@ -102,6 +113,7 @@ def create_app(settings: Settings) -> Starlette:
             app.state.service = service
             log.info(
                 "started",
+                relay=settings.relay,
                 platforms=sorted(service.intake.sources),
                 sinks=sorted(service.intake.context.sinks),
             )

@@ -20,6 +20,9 @@ from service.relay import Relay
 STUCK_S = 5.0
 LOOK_EVERY_S = 1.0  # however often one asks
 LATE_MS = 60_000  # a mark due for longer than this is late
+BEAT_EVERY_S = 5.0
+BEAT_MISSED_MS = 30_000
+BEAT = "worker"  # the row all workers write while they deliver
 PROBE = "readyz"  # the row a writable database can write
 
 
@@ -28,7 +31,7 @@ class Health:
     """Looks at most once a second, whoever asks."""
 
     database: Database
-    relay: Relay
+    relay: Relay | None  # None: `rollcall worker` delivers
     head: str
     _seen: tuple[int, dict[str, Any]] | None = None
     _seen_at: float = 0.0
@@ -53,7 +56,8 @@ class Health:
             found = await self.database.read(look, now_ms())
         except Unavailable:
             return 503, {"status": "unavailable", "reason": "the database cannot be written"}
-        found["relay_alive"] = self.relay.alive
+        if self.relay:  # else some other process delivers
+            found["relay_alive"] = self.relay.alive
         return 200, {"status": "degraded" if ailing(found) else "ok", **found}
 
 
@@ -72,12 +76,19 @@ def look(tx: Connection, now: int) -> dict[str, Any]:
         },
         "dead_marks": outbox.dead(tx),
         "failed_events": inbox.failed(tx),
+        "relay_alive": is_worked(tx, now),
         "coverage": {
             "people": coverage.people,
             "with_both_ids": coverage.both,
             "share": round(coverage.share, 3),
         },
     }
+
+
+def is_worked(tx: Connection, now: int) -> bool:
+    """Whether any `rollcall worker` was at work lately."""
+    seen = limits.beat_at(tx, BEAT)
+    return seen is not None and now - seen < BEAT_MISSED_MS
 
 
 def _pause(gate: Gate, now: int) -> str | None:

@@ -21,6 +21,8 @@ from service.clock import now_ms
 
 log = structlog.get_logger()
 
+TAKEN_AT_ONCE = 20  # failed events a process runs again before it looks for more
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -90,7 +92,7 @@ class Intake:
 
     async def retry_due(self) -> int | None:
         """Run again the failed events that are due; returns when the next one is, ms."""
-        for event in await self.database.read(inbox.due, now_ms(), 20):
+        for event in await self.database.write(inbox.take_due, now_ms(), TAKEN_AT_ONCE):
             await self.run_again(event)
         return await self.database.read(inbox.next_due)
 
@@ -100,7 +102,7 @@ class Intake:
         status = "failed"
         if source is None:
             reason = f"{event.source} is switched off: its signing secret is not set"
-            await self.database.write(note_failure, event, reason, self.context, now_ms())
+            await self.database.write(fail_again, event, reason, self.context, now_ms())
             return status
         try:
             message = source.parse(event.body, event.event_id)
@@ -108,7 +110,7 @@ class Intake:
         except Malformed as error:
             await self.database.write(inbox.give_up, event, str(error))
         except HandlerFailed as error:
-            await self.database.write(note_failure, event, str(error), self.context, now_ms())
+            await self.database.write(fail_again, event, str(error), self.context, now_ms())
         log.info("event_retried", source=event.source, event_id=event.event_id, outcome=status)
         return status
 
@@ -127,12 +129,18 @@ def accept_again(
     tx: Connection, source: Source, message: Message | Reply, event: inbox.Stored, context: Context, now: int
 ) -> str:
     """A stored event once more; what it did the first time was rolled back, so nothing is applied twice."""
-    if isinstance(message, Reply) or inbox.status_of(tx, event.id) != "failed":
+    if isinstance(message, Reply) or not inbox.still_failed(tx, event.id):
         return "duplicate"
     outcome = _run(tx, source, message, context, now)
     inbox.retype(tx, event.id, message.type)
     become(tx, source, event.event_id, outcome)
     return outcome.status
+
+
+def fail_again(tx: Connection, event: inbox.Stored, error: str, context: Context, now: int) -> None:
+    """Not if somebody else applied it meanwhile: it would be applied twice."""
+    if inbox.still_failed(tx, event.id):
+        note_failure(tx, event, error, context, now)
 
 
 def keep_failed(

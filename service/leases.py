@@ -38,6 +38,7 @@ def take_work(tx: Connection, sink: str, token: str, now: int, most: int) -> Wor
     if gate.blocked_until > now:
         return Work([], next_at=gate.blocked_until)
     if gate.paused:
+        gate = limits.hold(tx, sink)
         if gate.probe_at > now:
             return Work([], next_at=gate.probe_at)
         claims = outbox.claim(tx, sink, token, now, 1)

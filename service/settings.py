@@ -15,6 +15,8 @@ from db.database import WrongDatabase, database_file
 from handlers.addresses import address
 from handlers.clerk.signature import WrongSecret, key_of
 
+EMBEDDED, WORKER = "embedded", "worker"  # who delivers marks: `rollcall serve` itself, or `rollcall worker`
+
 
 class SettingsError(Exception):
     """The settings cannot work; each line of the message names one, what is wrong, and the fix."""
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
     admin_emails: Emails = frozenset()
     log_level: str = "INFO"
     log_format: str = "auto"
+    relay: str = EMBEDDED
 
     clerk_webhook_signing_secret: Secrets = ()
     clerk_secret_key: SecretStr | None = None
@@ -136,6 +139,13 @@ class Settings(BaseSettings):
         if form.lower() not in ("auto", "json", "console"):
             raise ValueError("must be auto, json or console")
         return form.lower()
+
+    @field_validator("relay")
+    @classmethod
+    def _is_a_relay(cls, relay: str) -> str:
+        if relay.lower() not in (EMBEDDED, WORKER):
+            raise ValueError("must be embedded (`rollcall serve` delivers) or worker (`rollcall worker` does)")
+        return relay.lower()
 
     @property
     def sinks(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from service.cli.exits import Commands, epilog
 from service.cli.migrate import migrate
 from service.cli.send import send
 from service.cli.serve import serve
+from service.cli.worker import worker
 
 RUN, LOOK, MOVE = "Run", "Look and repair", "Bring in and compare"
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(rich_help_panel=RUN)(serve)
+app.command(rich_help_panel=RUN)(worker)
 app.command(rich_help_panel=RUN)(migrate)
 app.command(rich_help_panel=RUN)(demo)
 app.command(rich_help_panel=RUN)(send)

@@ -3,29 +3,26 @@
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Annotated, Any, cast
 
 import typer
 import uvicorn
-from pydantic_core import to_json
 from starlette.applications import Starlette
 
 from service import logs
 from service.app import create_app
 from service.cli.console import AsJson
 from service.cli.exits import Misuse
+from service.cli.greeting import greeting
 from service.cli.session import must_exist
-from service.cli.switches import switches
+from service.cli.signals import obeying
 from service.connections import Crowd, crowd
-from service.settings import Settings, load
+from service.settings import load
 
 FINISH_S = 10  # for requests under way; the relay has as long again: together under the 30 s platforms give
 BACKLOG = 2048
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -35,13 +32,13 @@ def serve(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Receive webhooks and deliver what is out of date, until SIGTERM or Ctrl-C."""
+    """Receive webhooks and, unless RELAY=worker, deliver what is out of date, until SIGTERM or Ctrl-C."""
     overrides = {"host": host, "port": port}
     settings = load(**{name: value for name, value in overrides.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
     must_exist(settings)
     with listening(settings.host, settings.port) as listeners:
-        summary = summarise(settings, listeners[0])
+        where = {"url": url_of(settings.host, listeners[0])}
         owing = crowd()
         server = Server(
             uvicorn.Config(
@@ -60,7 +57,7 @@ def serve(
             owing,
         )
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.live(listeners, as_text(summary, as_json=as_json)))
+            runner.run(server.live(listeners, greeting(settings, where, as_json=as_json)))
 
 
 class Server(uvicorn.Server):
@@ -77,7 +74,7 @@ class Server(uvicorn.Server):
         self.greeting = greeting
         app = self.config.app
         assert isinstance(app, Starlette)
-        with self._obeying():
+        with obeying(self._stop):
             async with app.router.lifespan_context(app):
                 _quiet_collector()
                 await self.serve(listeners)
@@ -101,17 +98,6 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Nothing to capture: `live` has done so for longer."""
         yield
-
-    @contextlib.contextmanager
-    def _obeying(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
         # The second signal: do not wait for requests under way.
@@ -160,19 +146,5 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
     return listener
 
 
-def summarise(settings: Settings, listener: socket.socket) -> dict[str, Any]:
-    """Where it listens, and what is on or off and why."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return {
-        "version": version("rollcall"),
-        "url": f"http://{host}:{listener.getsockname()[1]}",
-        "platforms": switches(settings),
-    }
-
-
-def as_text(summary: dict[str, Any], *, as_json: bool) -> str:
-    """One line either way."""
-    if as_json:
-        parts = [{"name": part.name, "on": part.on, "why": part.why} for part in summary["platforms"]]
-        return to_json({**summary, "platforms": parts}).decode()
-    return " · ".join((f"Rollcall {summary['version']}", summary["url"], *map(str, summary["platforms"])))
+def url_of(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"

@@ -84,9 +84,9 @@ def test_a_failed_event_is_tried_after_5_s_30_s_5_min_then_every_15_min(tx: Conn
     for count, wait in enumerate([5_000, 30_000, 300_000, 900_000, 900_000], start=1):
         assert inbox.fail(tx, event, "boom", now) == count
         assert inbox.next_due(tx) == now + wait
-        assert inbox.due(tx, now + wait - 1, 10) == []
+        assert inbox.take_due(tx, now + wait - 1, 10) == []
         event, now = again(tx, event), now + wait
-        assert inbox.due(tx, now, 10) == [event]
+        assert inbox.take_due(tx, now, 10) == [event]
         assert event.attempts == count
 
 
@@ -102,7 +102,7 @@ def test_an_event_applied_after_failing_is_due_no_more(tx: Connection) -> None:
     inbox.fail(tx, take(tx, "msg_1"), "boom", 0)
     inbox.become(tx, "clerk", "msg_1", "applied")
     assert inbox.next_due(tx) is None
-    assert inbox.due(tx, RETRY_EVERY_MS, 10) == []
+    assert inbox.take_due(tx, RETRY_EVERY_MS, 10) == []
     found = inbox.detail(tx, "msg_1")
     assert found is not None
     assert found["error"] is None
@@ -111,7 +111,7 @@ def test_an_event_applied_after_failing_is_due_no_more(tx: Connection) -> None:
 def test_due_events_come_oldest_first_and_no_more_than_asked(tx: Connection) -> None:
     for number, now in enumerate([30, 10, 20]):
         inbox.fail(tx, take(tx, f"msg_{number}"), "boom", now)
-    assert [event.event_id for event in inbox.due(tx, 10**6, 2)] == ["msg_1", "msg_2"]
+    assert [event.event_id for event in inbox.take_due(tx, 10**6, 2)] == ["msg_1", "msg_2"]
 
 
 def test_a_start_hurries_what_is_tried_again_and_nothing_else(tx: Connection) -> None:
@@ -120,7 +120,7 @@ def test_a_start_hurries_what_is_tried_again_and_nothing_else(tx: Connection) ->
     assert inbox.refuse(tx, "clerk", "refused", b"{", "cannot be parsed", 0)
     take(tx, "applied")
     assert inbox.hurry(tx, 1) == 1
-    assert [event.event_id for event in inbox.due(tx, 1, 10)] == ["again"]
+    assert [event.event_id for event in inbox.take_due(tx, 1, 10)] == ["again"]
 
 
 def test_a_body_that_cannot_be_parsed_is_kept_as_failed_once_and_not_tried_again(tx: Connection) -> None:

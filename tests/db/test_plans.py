@@ -85,7 +85,7 @@ HOT: dict[str, tuple[Look, str]] = {
     "identities of a person": (lambda tx: identities.of_user(tx, 1), "ix_identities_user_id"),
     "waiting events": (lambda tx: inbox.waiting_for(tx, "clerk", "x"), "ix_webhook_events_source_waiting_for"),
     "one event": (lambda tx: inbox.find(tx, "clerk", "x"), "(source=? AND event_id=?)"),
-    "due failed events": (lambda tx: inbox.due(tx, 5, 5), "ix_webhook_events_failed"),
+    "due failed events": (lambda tx: inbox.take_due(tx, 5, 5), "ix_webhook_events_failed"),
     "next failed event": (inbox.next_due, "ix_webhook_events_failed"),
     "due marks": (lambda tx: outbox.claim(tx, "notion", "t", 5, 5), "ix_sync_actions_open"),
     "next mark": (lambda tx: outbox.next_at(tx, "notion"), "ix_sync_actions_open"),

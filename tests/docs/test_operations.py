@@ -39,6 +39,7 @@ WRONG = {
     "DATABASE_URL": ("no url", "postgresql://host/name", "sqlite://file.db", "sqlite:///file.db?mode=ro", "sqlite://"),
     "PORT": ("70000", "http"),
     "ADMIN_EMAILS": ("ada",),
+    "RELAY": ("both",),
     "LOG_LEVEL": ("LOUD",),
     "LOG_FORMAT": ("xml",),
     "CLERK_WEBHOOK_SIGNING_SECRET": ("abc",),

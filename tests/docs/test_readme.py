@@ -90,8 +90,8 @@ def test_the_demo_is_shown_as_it_is() -> None:
 
 def test_the_procfile_runs_what_there_is() -> None:
     lines = [line.partition(": rollcall ")[2] for line in text_of(ROOT / "Procfile").splitlines()]
-    assert [tuple(line.split()) for line in lines] == [("migrate",), ("serve",)]
-    assert {("migrate",), ("serve",)} <= commands().keys()
+    assert [tuple(line.split()) for line in lines] == [("migrate",), ("serve",), ("worker",)]
+    assert {("migrate",), ("serve",), ("worker",)} <= commands().keys()
 
 
 def test_every_file_that_is_named_is_there() -> None:

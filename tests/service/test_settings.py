@@ -40,6 +40,7 @@ WRONG = [
     ("NOTION_BASE_URL", "https://", "such as https://api.example.com"),
     ("NOTION_BASE_URL", "http://[", "such as https://api.example.com"),
     ("NOTION_BASE_URL", "http://localhost:port", "such as https://api.example.com"),
+    ("RELAY", "both", "must be embedded (`rollcall serve` delivers) or worker"),
     ("NOTION_REQUESTS_PER_SECOND", "three", "a valid number"),
     ("NOTION_REQUESTS_PER_SECOND", "-1", "greater than or equal to 0"),
     ("NOTION_REQUESTS_PER_SECOND", "nan", "equal to"),

@@ -10,8 +10,8 @@ from db.database import Database, database_file
 from db.limits import Gate
 from service.cli.doctor.check import Check, failed, off, ok, warning
 from service.clock import now_ms
-from service.health import LATE_MS, probe
-from service.settings import Settings
+from service.health import BEAT_MISSED_MS, LATE_MS, is_worked, probe
+from service.settings import WORKER, Settings
 
 TARGET = 0.8  # S1.9: people with both ids
 
@@ -25,11 +25,17 @@ class Facts:
     dead: int
     failed: int
     oldest_due: int | None
+    worked: bool
 
 
 def look(tx: Connection, now: int) -> Facts:
     return Facts(
-        people.coverage(tx), limits.all_gates(tx), outbox.dead(tx), inbox.failed(tx), outbox.oldest_due(tx, now)
+        coverage=people.coverage(tx),
+        gates=limits.all_gates(tx),
+        dead=outbox.dead(tx),
+        failed=inbox.failed(tx),
+        oldest_due=outbox.oldest_due(tx, now),
+        worked=is_worked(tx, now),
     )
 
 
@@ -72,6 +78,7 @@ async def state_checks(settings: Settings, database: Database) -> list[Check]:
     return [
         coverage_check(settings, facts.coverage),
         *(sink_check(sink, facts.gates.get(sink, Gate())) for sink in sorted(settings.sinks)),
+        *([worker_check(facts)] if settings.relay == WORKER else []),
         marks_check(facts, now),
         events_check(facts),
     ]
@@ -111,13 +118,23 @@ def sink_check(sink: str, gate: Gate) -> Check:
     return ok(name, "not paused")
 
 
+def worker_check(facts: Facts) -> Check:
+    if facts.worked:
+        return ok("worker", "at work")
+    return failed("worker", f"none was at work for {BEAT_MISSED_MS // 1000} s", "start `rollcall worker`")
+
+
 def marks_check(facts: Facts, now: int) -> Check:
     if facts.dead:
         fix = "look with `rollcall actions list --status dead`, then `rollcall actions retry --dead`"
         return failed("actions", f"{facts.dead} dead", fix)
     if facts.oldest_due is not None and now - facts.oldest_due > LATE_MS:
         waits = f"the oldest has been due for {(now - facts.oldest_due) // 1000} s"
-        return warning("actions", waits, "is `rollcall serve` running, and are all sinks on?")
+        return warning(
+            "actions",
+            waits,
+            "is `rollcall serve` running (with RELAY=worker: `rollcall worker`), and are all sinks on?",
+        )
     return ok("actions", "none dead, none late")
 
 
