@@ -95,8 +95,9 @@ class Starter:
 
 
 @contextlib.contextmanager
-def starter() -> Iterator[Starter]:
-    command = [sys.executable, "-c", STARTER]
+def starter(prelude: str = "") -> Iterator[Starter]:
+    """`prelude` is Python that runs before Rollcall is imported."""
+    command = [sys.executable, "-c", prelude + STARTER]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     try:
         yield (found := Starter(child))

@@ -24,7 +24,7 @@ COLUMNS = (
     "status",
     "role",
 )
-DATA = "SELECT clerk_id, key, value FROM user_data JOIN users ON users.id = user_id"
+DATA = "SELECT clerk_id, key, CAST(value AS TEXT) AS value FROM user_data JOIN users ON users.id = user_id"
 
 
 def look(url: str, sql: str) -> Rows:
@@ -45,7 +45,7 @@ def doubled(url: str, expected: list[ExpectedPerson]) -> list[Any]:
     stored = look(url, "SELECT source, event_id FROM webhook_events")
     found: list[Any] = _repeated(map(_id, stored))
     data = look(url, DATA)
-    counts = {row["clerk_id"]: _value(row) for row in data if row["key"] == "session_count"}
+    counts = {row["clerk_id"]: from_json(row["value"]) for row in data if row["key"] == "session_count"}
     found += [
         (person.clerk_id, "session_count", counts.get(person.clerk_id, 0), person.session_count)
         for person in expected
@@ -53,7 +53,7 @@ def doubled(url: str, expected: list[ExpectedPerson]) -> list[Any]:
     ]
     for row in data:
         if row["key"] in ("login_history", "name_history"):
-            found += _repeated(to_json(entry) for entry in _value(row))
+            found += _repeated(to_json(entry) for entry in from_json(row["value"]))
     return found
 
 
@@ -62,7 +62,7 @@ def diverging_people(url: str, expected: list[ExpectedPerson]) -> list[Any]:
     rows = look(url, "SELECT * FROM users")
     held = {row["clerk_id"]: {name: row[name] for name in COLUMNS} for row in rows}
     wanted = {one.clerk_id: {name: getattr(one, name) for name in COLUMNS} for one in expected}
-    counts = {row["clerk_id"]: _value(row) for row in look(url, DATA) if row["key"] == "session_count"}
+    counts = {row["clerk_id"]: from_json(row["value"]) for row in look(url, DATA) if row["key"] == "session_count"}
     short = [one.clerk_id for one in expected if counts.get(one.clerk_id, 0) != one.session_count]
     return [*(id_ for id_ in held.keys() | wanted.keys() if held.get(id_) != wanted.get(id_)), *short]
 
@@ -92,8 +92,3 @@ def _differences(shown: Rows, wanted: Rows) -> list[Any]:
 
 def _repeated(values: Any) -> list[Any]:
     return [value for value, count in Counter(values).items() if count > 1]
-
-
-def _value(row: dict[str, Any]) -> Any:
-    # A column of type JSON is numeric to SQLite, and parsed already on PostgreSQL.
-    return from_json(row["value"]) if isinstance(row["value"], str) else row["value"]

@@ -5,7 +5,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from service.sandbox.senders import Door
 from service.sandbox.story_oracle import ExpectedPerson
 from service.sandbox.world import World, running_in_thread
 from tests.chaos import judge
-from tests.chaos.program import Program
+from tests.chaos.program import Program, prelude, step_clock
 from tests.chaos.report import Report
 from tests.chaos.sending import Platforms
+from tests.engines import free_port
+from tests.processes import starter
 from tests.stage import new_data_source
 
 CLERK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -41,10 +42,31 @@ class Scene:
     url: str
     world: World
     data_source_id: str
-    program: Program
+    port: int
+    clock: Path
+    programs: list[Program]
     platforms: Platforms
     report: Report
     rng: random.Random
+
+    @property
+    def program(self) -> Program:
+        """The web process."""
+        return self.programs[0]
+
+    @property
+    def deliverer(self) -> Program:
+        """Whoever delivers marks: the worker where there is one, else the web process."""
+        return self.programs[-1]
+
+    def url_of_web(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def step_clock(self, seconds: float) -> None:
+        step_clock(self.clock, seconds)
+
+    async def start(self) -> None:
+        await asyncio.gather(*(program.start() for program in self.programs))
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         return judge.look(self.url, sql)
@@ -75,7 +97,7 @@ class Scene:
         """
         await self.platforms.done()
         waited = await self.idle(deadline_s)
-        assert await self.program.end(signal.SIGTERM) == 0
+        assert {await program.end(signal.SIGTERM) for program in self.programs} == {0}
         self.judge(expected)
         if strangers:
             known = {one.clerk_id for one in expected}
@@ -102,11 +124,6 @@ class Scene:
         }
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def set_up(
     folder: Path,
@@ -115,36 +132,46 @@ async def set_up(
     *,
     constants: dict[str, Any] | None = None,
     keep_alive: bool = True,
+    worker: bool = False,
     **settings: str,
 ) -> AsyncIterator[Scene]:
     """A scene in `folder` on the migrated database `url`; the program is ready to be started.
 
-    `keep_alive`: whether the senders use a connection again.
+    `keep_alive`: whether the senders use a connection again. `worker`: a process of its own delivers.
     """
-    with running_in_thread(World(seed=report.seed)) as world:
+    clock, port = folder / "clock", free_port()
+    step_clock(clock, 0)
+    with contextlib.ExitStack() as stack:
+        world = stack.enter_context(running_in_thread(World(seed=report.seed)))
         data_source_id = await new_data_source(world)
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "DATABASE_URL": url,
-            "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET,
-            "SLACK_SIGNING_SECRET": SLACK_SECRET,
-            "SLACK_BOT_TOKEN": world.slack.token,
-            "SLACK_ALERT_CHANNEL": world.slack.add_channel("alerts"),
-            "SLACK_BASE_URL": world.slack_url,
-            "NOTION_API_TOKEN": world.notion.token,
-            "NOTION_PEOPLE_DATA_SOURCE_ID": data_source_id,
-            "NOTION_BASE_URL": world.notion_url,
-            "NOTION_REQUESTS_PER_SECOND": "0",
-            **settings,
-        }
-        program = Program(environment, free_port(), folder, constants or {})
-        await program.prepare()
-        doors = {"clerk": Door(program.url, CLERK_SECRET), "slack": Door(program.url, SLACK_SECRET)}
+        environment = environment_of(url, world, data_source_id) | settings
+        if worker:
+            environment["RELAY"] = "worker"
+        programs = [
+            Program(stack.enter_context(starter(prelude(clock, constants or {}))), folder, environment, words)
+            for words in (("serve", "--port", str(port)), ("worker",))[: 1 + worker]
+        ]
+        door = f"http://127.0.0.1:{port}"
+        doors = {"clerk": Door(door, CLERK_SECRET), "slack": Door(door, SLACK_SECRET)}
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0)
         rng = random.Random(report.seed)
-        try:
-            limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0)
-            async with httpx.AsyncClient(limits=limits) as client:
-                platforms = Platforms(client, doors, rng)
-                yield Scene(url, world, data_source_id, program, platforms, report, rng)
-        finally:
-            await program.close()
+        async with httpx.AsyncClient(limits=limits) as client:
+            platforms = Platforms(client, doors, rng)
+            yield Scene(url, world, data_source_id, port, clock, programs, platforms, report, rng)
+
+
+def environment_of(url: str, world: World, data_source_id: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "DATABASE_URL": url,
+        "LOG_FORMAT": "json",
+        "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET,
+        "SLACK_SIGNING_SECRET": SLACK_SECRET,
+        "SLACK_BOT_TOKEN": world.slack.token,
+        "SLACK_ALERT_CHANNEL": world.slack.add_channel("alerts"),
+        "SLACK_BASE_URL": world.slack_url,
+        "NOTION_API_TOKEN": world.notion.token,
+        "NOTION_PEOPLE_DATA_SOURCE_ID": data_source_id,
+        "NOTION_BASE_URL": world.notion_url,
+        "NOTION_REQUESTS_PER_SECOND": "0",
+    }

@@ -36,7 +36,7 @@ async def test_a_clock_that_is_set_stops_nothing_and_repeats_nothing(chaos: Chao
         scene.world.faults.random(seed=report.seed, probability=0.4, mix=BAD_DAY, platform="notion")
         stream = renames(report.seed, PEOPLE)
         rounds = [stream.round(number) for number in range(2 * len(STEPS) + 1)]
-        await scene.program.start()
+        await scene.start()
         stuck: list[float] = []
         for number, where in enumerate(place for step in STEPS for place in (step, 0)):
             await _change(scene, rounds[number])
@@ -65,5 +65,5 @@ async def _set_clock(scene: Scene, where: float) -> None:
     while not (held := scene.leased()) and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     scene.report.bites["set while leases were held"] += held > 0
-    scene.program.step_clock(where)
+    scene.step_clock(where)
     scene.report.faults["clock set"] += 1

@@ -80,7 +80,7 @@ def room_for_files() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def crowded(scene: Scene) -> AsyncIterator[Idlers]:
-    idlers = Idlers(scene.program.port)
+    idlers = Idlers(scene.port)
     with room_for_files():
         try:
             yield idlers
@@ -106,7 +106,7 @@ async def test_idle_and_slow_connections_keep_nobody_from_being_served(chaos: Ch
     async with chaos({"service.connections.REQUEST_S": 3.0}, keep_alive=False, NOTION_REQUESTS_PER_SECOND="20") as scene:
         report = scene.report
         scene.program.limit_descriptors(USUAL_FILE_LIMIT)
-        await scene.program.start()
+        await scene.start()
         stream = renames(report.seed, PEOPLE)
         rounds = [stream.round(number) for number in range(2 * ROUNDS + 1)]
         await served(scene, rounds[0])

@@ -19,7 +19,7 @@ AWAY_S = 3.0  # longer than a write may wait
 
 async def test_a_database_locked_by_another_process(chaos: Chaos) -> None:
     async with chaos() as scene:
-        await scene.program.start()
+        await scene.start()
         deliveries, expected = a_day(scene.report.seed, scene.world)
         scene.platforms.begin(deliveries, TIMES * (AWAY_S + 1))
         scene.report.must_bite = {"database locked": TIMES, "answered 503": TIMES}
@@ -36,7 +36,7 @@ async def test_a_database_locked_by_another_process(chaos: Chaos) -> None:
 async def test_readers_used_up(chaos: Chaos) -> None:
     """One reader for everybody, and next to no patience for it: what four and two seconds are to a thousand sinks."""
     async with chaos({"db.sqlite.READERS": 1, "db.sqlite.READER_WAIT_S": 0.0005}) as scene:
-        await scene.program.start()
+        await scene.start()
         deliveries, expected = a_day(scene.report.seed, scene.world)
         scene.report.must_bite = {"no reader was free": 1}
         scene.platforms.begin(deliveries, 2)
@@ -50,11 +50,11 @@ async def test_readers_used_up(chaos: Chaos) -> None:
 async def test_a_full_disk(chaos: Chaos) -> None:
     """No file may grow (RLIMIT_FSIZE: a write fails with EFBIG): neither the database's nor the log."""
     async with chaos() as scene:
-        await scene.program.start()
+        await scene.start()
         deliveries, expected = a_day(scene.report.seed, scene.world)
         scene.platforms.begin(deliveries, TIMES * (AWAY_S + 1))
         scene.report.must_bite = {"disk full": TIMES, "answered 503": TIMES, "unready": TIMES}
-        async with httpx.AsyncClient(base_url=scene.program.url) as client:
+        async with httpx.AsyncClient(base_url=scene.url_of_web()) as client:
             for _ in range(TIMES):
                 await asyncio.sleep(scene.rng.uniform(0.2, 0.8))
                 scene.program.limit_files(1)

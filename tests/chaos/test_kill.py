@@ -30,7 +30,7 @@ async def live_and_die(scene: Scene, deliveries: list[Delivery], rng: random.Ran
     report.must_bite = {"kill -9": KILLS, "killed while it held leases": KILLS // 3, "killed while it was asked": 1}
     share = -(-len(deliveries) // KILLS)
     for life in range(KILLS):
-        await scene.program.start()
+        await scene.start()
         scene.platforms.begin(deliveries[life * share : (life + 1) * share], 0.3)
         await asyncio.sleep(rng.uniform(0.03, 0.35))
         before = scene.platforms.unanswered
@@ -41,6 +41,6 @@ async def live_and_die(scene: Scene, deliveries: list[Delivery], rng: random.Ran
         report.bites["killed while it held leases"] += held > 0
         report.bites["leases left behind"] += held
         report.bites["killed while it was asked"] += scene.platforms.unanswered > before
-    await scene.program.start()
+    await scene.start()
     starts = sorted(scene.program.started_in)
     report.figures["start without imports, ms"] = round(starts[len(starts) // 2] * 1000)

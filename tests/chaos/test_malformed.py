@@ -152,7 +152,7 @@ async def storm(scene: Scene, rng: random.Random, count: int) -> tuple[Counter[s
     async def sender() -> None:
         for kind, request in source:
             kinds[kind] += 1
-            answer = await exchange(scene.program.port, request)
+            answer = await exchange(scene.port, request)
             found = re.findall(rb"HTTP/1\.1 (\d{3})", answer)
             codes.update(code.decode() for code in found) if found else codes.update(["none"])
             if b"Traceback" in answer or any(code >= b"500" for code in found):
@@ -166,7 +166,7 @@ async def test_ten_thousand_malformed_requests_harm_nobody(chaos: Chaos) -> None
     async with chaos({"service.connections.REQUEST_S": 1.0}) as scene:
         report = scene.report
         deliveries, expected = a_day(report.seed, scene.world)
-        await scene.program.start()
+        await scene.start()
         scene.platforms.begin(deliveries, 1)
         await storm(scene, random.Random(report.seed), COUNT // 4)  # caches fill
         await scene.platforms.done()

@@ -30,11 +30,11 @@ async def test_a_service_told_to_stop_under_load_drops_no_request(chaos: Chaos) 
         took = []
         share = -(-len(deliveries) // STOPS)
         for life in range(STOPS):
-            await scene.program.start()
+            await scene.start()
             scene.platforms.begin(deliveries[life * share : (life + 1) * share], 0.25)
             await asyncio.sleep(scene.rng.uniform(0.05, 0.25))
             took.append(await _stop(scene))
-        await scene.program.start()
+        await scene.start()
         scene.report.figures["longest way to the end, s"] = round(max(took), 2)
         assert max(took) < DEADLINE_S
         await scene.platforms.done()
