@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import Connection
 
-from db import limits, outbox, sync
+from db import inbox, limits, outbox, sync
 from db.outbox import LEASE_MS, Claim
 from handlers.alerts import CHANNEL, alert
 from handlers.registry import Context, Delivered, Throttled
+from handlers.schedule import CLOCK
 
 log = structlog.get_logger()
 
@@ -46,6 +47,19 @@ def take_work(tx: Connection, sink: str, token: str, now: int, most: int) -> Wor
             limits.probing(tx, sink, now + LEASE_MS)
         return Work(claims, probe=True, next_at=outbox.next_at(tx, sink))
     return Work(outbox.claim(tx, sink, token, now, most), next_at=outbox.next_at(tx, sink))
+
+
+def clock_was_set(tx: Connection, sink: str, step: int, now: int) -> None:
+    """The clock jumped by `step` ms: no lease ends by that, and nothing waits for a time that is over.
+
+    Every process that serves the sink does this, and once more does no harm.
+    """
+    outbox.begin_leases_anew(tx, sink, now)
+    if step < 0:
+        limits.bring_forward(tx, sink, -step, now)
+        inbox.hurry(tx, now)
+        if sink != CLOCK:  # jobs are due by the clock on the wall, whatever it says
+            outbox.bring_forward(tx, sink, -step, now)
 
 
 @dataclass(slots=True, eq=False)
