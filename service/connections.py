@@ -26,7 +26,7 @@ class Crowd:
         self._waiting: dict[Connection, float] = {}
 
     def connect(self, **how: Any) -> "Connection":
-        """uvicorn's protocol factory."""
+        """Uvicorn's protocol factory."""
         return Connection(self, **how)
 
     def waits(self, connection: "Connection") -> None:

@@ -27,7 +27,7 @@ def configure(level: str = "INFO", form: str = "auto") -> None:
 
 
 class _Stderr:
-    """Drops what cannot be written (a full disk, a closed pipe): a request or a delivery never fails for its log line."""
+    """Drops what cannot be written (a full disk, a closed pipe): nothing may fail for its log line."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

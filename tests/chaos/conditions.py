@@ -3,14 +3,14 @@
 Runs in the process that forks the program, before anything of it is imported; the product knows nothing of it.
 """
 
-import datetime
+import datetime as dt
 import importlib
 import mmap
 import struct
 import time
 from typing import Any
 
-TrueDatetime = datetime.datetime
+TrueDatetime = dt.datetime
 
 
 def bend_clock(file: str) -> None:
@@ -31,7 +31,7 @@ def bend_clock(file: str) -> None:
 
 class BentDatetime(TrueDatetime):
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+    def now(cls, tz: dt.tzinfo | None = None) -> Any:
         return TrueDatetime.fromtimestamp(time.time(), tz)
 
 

@@ -29,6 +29,7 @@ QUICK: dict[str, Any] = {
     "service.limiter.LONGEST_HOLD_MS": 500,
     "service.leases.RETRY_AFTER_MS": (0, 200, 400, 800, 1_600),
     "service.relay.LONGEST_SLEEP_S": 0.5,
+    "service.platforms.SLACK_INTERVAL_MS": 100,
     "service.app.RETRY_LOOK_S": 0.5,
 }
 
@@ -55,6 +56,10 @@ class Program:
     words: tuple[str, ...]
     started_in: list[float] = field(default_factory=list)
     running: Running | None = None
+
+    @property
+    def name(self) -> str:
+        return self.words[0]
 
     @property
     def pid(self) -> int:

@@ -22,11 +22,10 @@ from tests.chaos import judge
 from tests.chaos.program import Program, prelude, step_clock
 from tests.chaos.report import Report
 from tests.chaos.sending import Platforms
-from tests.engines import free_port
+from tests.engines import CLERK_SECRET, free_port
 from tests.processes import starter
 from tests.stage import new_data_source
 
-CLERK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SLACK_SECRET = "8f742231b10e8888abcd99eee01a85a5"
 # The user list and the jobs re-arm themselves: they are never done.
 OPEN = (
@@ -79,7 +78,7 @@ class Scene:
     def leased(self) -> int:
         return int(self.rows("SELECT count(*) AS n FROM sync_actions WHERE status = 'leased'")[0]["n"])
 
-    async def idle(self, deadline_s: float = 30) -> float:
+    async def idle(self, deadline_s: float = 90) -> float:
         """Waits until nothing is due or under way; returns how long that took, seconds."""
         began = time.monotonic()
         while open_marks := self.rows(OPEN):
@@ -88,9 +87,7 @@ class Scene:
             await asyncio.sleep(0.05)
         return time.monotonic() - began
 
-    async def finish(
-        self, expected: list[ExpectedPerson], deadline_s: float = 30, *, strangers: bool = False
-    ) -> None:
+    async def finish(self, expected: list[ExpectedPerson], deadline_s: float = 90, *, strangers: bool = False) -> None:
         """Everything acknowledged and delivered, the program ended by SIGTERM, the end compared with the oracle.
 
         `strangers`: there may be people whom the stream does not know.

@@ -9,11 +9,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from service.sandbox.senders import Delivery
 from tests.chaos.conftest import Chaos
-from tests.chaos.report import LONG
+from tests.chaos.report import HERE, LONG
 from tests.chaos.scene import Scene
 from tests.chaos.streams import renames
+
+pytestmark = HERE
 
 IDLE = 1_000
 SLOW = 200
@@ -21,6 +25,8 @@ PEOPLE = 100
 ROUNDS = 20 if LONG else 4
 WIDTH = 8
 USUAL_FILE_LIMIT = 1_024
+REQUEST_S = 5.0  # what half a request gets here, instead of 15 s
+SERVED_S = 20.0  # whoever is not served by then never will be
 HALF_HEADERS = b"POST /webhooks/clerk HTTP/1.1\r\nHost: rollcall\r\nsvix-id: msg_"
 HALF_BODY = b"POST /webhooks/clerk HTTP/1.1\r\nHost: rollcall\r\nContent-Length: 900000\r\n\r\n{"
 
@@ -43,14 +49,27 @@ class Idlers:
                 await loop.sock_sendall(one, beginnings[number % len(beginnings)])
             (self.slow if beginnings else self.silent).append(one)
 
-    def dribble(self) -> None:
-        for one in self.slow:
-            with contextlib.suppress(OSError):
-                one.send(b"a")
+    async def accepted(self, scene: Scene) -> int:
+        """How many files the service has open, once it has accepted them all (or will not)."""
+        count = 0
+        for _ in range(100):
+            if (count := scene.program.open_files()) > IDLE:
+                break
+            await asyncio.sleep(0.02)
+        return count
 
-    def fates(self) -> Counter[str]:
-        """What became of them: still open, hung up on, or told 408 before that."""
-        return Counter(_fate(one) for one in (*self.silent, *self.slow))
+    async def end(self) -> Counter[str]:
+        """What became of each in the end: hung up on, told 408 before that, or still open."""
+        fates = dict.fromkeys((*self.silent, *self.slow), "open")
+        for _ in range(200):
+            for one in self.slow:
+                with contextlib.suppress(OSError):
+                    one.send(b"a")
+            fates |= {one: _fate(one) for one, fate in fates.items() if fate == "open"}
+            if "open" not in fates.values():
+                break
+            await asyncio.sleep(0.1)
+        return Counter(fates.values())
 
     def go(self) -> None:
         for one in (*self.silent, *self.slow):
@@ -102,8 +121,11 @@ async def served(scene: Scene, deliveries: list[Delivery]) -> list[float]:
     return sorted(took)
 
 
+@pytest.mark.timeout(600)
 async def test_idle_and_slow_connections_keep_nobody_from_being_served(chaos: Chaos) -> None:
-    async with chaos({"service.connections.REQUEST_S": 3.0}, keep_alive=False, NOTION_REQUESTS_PER_SECOND="20") as scene:
+    async with chaos(
+        {"service.connections.REQUEST_S": REQUEST_S}, keep_alive=False, NOTION_REQUESTS_PER_SECOND="20"
+    ) as scene:
         report = scene.report
         scene.program.limit_descriptors(USUAL_FILE_LIMIT)
         await scene.start()
@@ -116,16 +138,17 @@ async def test_idle_and_slow_connections_keep_nobody_from_being_served(chaos: Ch
             await idlers.come(IDLE)
             await idlers.come(SLOW, (HALF_HEADERS, HALF_BODY))
             report.faults |= {"idle connections": len(idlers.silent), "half-sent requests": len(idlers.slow)}
+            report.bites["open while others were served"] = await idlers.accepted(scene)
             crowded_out = await served(scene, [one for round_ in rounds[ROUNDS + 1 :] for one in round_])
-            report.bites["open while others were served"] = scene.program.open_files()
-            for _ in range(20):
-                idlers.dribble()
-                await asyncio.sleep(0.25)
-            fates = idlers.fates()
-        report.figures |= {"fates": dict(fates), "p99 alone, ms": _p99(alone), "p99 in the crowd, ms": _p99(crowded_out)}
+            fates = await idlers.end()
+        report.figures |= {
+            "what became of the crowd": dict(fates),
+            "p99 alone, ms": _p99(alone),
+            "p99 in the crowd, ms": _p99(crowded_out),
+        }
         report.harm["refused or unanswered"] = [*scene.platforms.refused, *range(scene.platforms.unanswered)]
         report.harm["never hung up on"] = ["open"] * fates["open"]
-        assert crowded_out[-1] < 2, "somebody was not served while the crowd was there"
+        assert crowded_out[-1] < SERVED_S, "somebody was not served while the crowd was there"
         await scene.finish(stream.expected([one for round_ in rounds for one in round_]))
 
 

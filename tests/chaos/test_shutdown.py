@@ -4,19 +4,25 @@ import asyncio
 import signal
 import time
 
+import pytest
+
 from service.app import STOP_DEADLINE_S
 from service.cli.serve import FINISH_S
 from service.sandbox.faults import Fault
 from tests.chaos.conftest import Chaos
-from tests.chaos.report import LONG
+from tests.chaos.report import HERE, LONG
 from tests.chaos.scene import Scene
 from tests.chaos.streams import a_day
+from tests.chaos.test_crowds import HALF_BODY
 
-STOPS = 40 if LONG else 5
+pytestmark = HERE
+
+STOPS = 40 if LONG else 3
 DEADLINE_S = FINISH_S + STOP_DEADLINE_S
 LEASED = "SELECT sink, key, attempts FROM sync_actions WHERE status = 'leased'"
 
 
+@pytest.mark.timeout(600)
 async def test_a_service_told_to_stop_under_load_drops_no_request(chaos: Chaos) -> None:
     async with chaos() as scene:
         deliveries, expected = a_day(scene.report.seed, scene.world, 120 if LONG else 24)
@@ -58,3 +64,32 @@ async def _stop(scene: Scene) -> float:
     dropped += sorted(stored - scene.platforms.acknowledged)
     report.harm.setdefault("leases left behind", []).extend(scene.rows(LEASED))
     return took
+
+
+@pytest.mark.timeout(600)
+async def test_nobody_who_dawdles_keeps_it_from_ending(chaos: Chaos) -> None:
+    """Half a request, and a Notion that does not answer: both are given their time, and no more."""
+    finish_s, stop_s = 2, 1.0
+    async with chaos({"service.app.STOP_DEADLINE_S": stop_s, "service.cli.serve.FINISH_S": finish_s}) as scene:
+        deliveries, expected = a_day(scene.report.seed, scene.world)
+        hangs = scene.world.faults.add(platform="notion", method="POST", kind="hang", seconds=5.0, times=4)
+        await scene.start()
+        scene.platforms.begin(deliveries[:8], 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
+        writer.write(HALF_BODY)
+        for _ in range(1_000):
+            if hangs.hits:
+                break
+            await asyncio.sleep(0.01)
+        scene.report.must_bite = {"half a request": 1, "deliveries that hung": 1}
+        scene.report.faults |= {"half a request": 1, "deliveries that hung": hangs.hits}
+        took = await _stop(scene)
+        del scene.report.harm["leases left behind"]  # those cut off end by themselves
+        scene.report.figures["way to the end, s"] = round(took, 2)
+        said = await reader.read()
+        writer.close()
+        assert said.startswith(b"HTTP/1.1 408"), said
+        assert took < finish_s + stop_s + 1
+        await scene.start()
+        scene.platforms.begin(deliveries[8:], 0.2)
+        await scene.finish(expected)

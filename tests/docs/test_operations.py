@@ -199,6 +199,7 @@ def test_every_answer_is_explained() -> None:
     table = {int(row[0]) for row in rows(section(operations(), "## HTTP answers"))}
     sources = [text_of(ROOT / "service" / name) for name in ("app.py", "intake.py", "health.py")]
     given = {int(code) for text in sources for code in re.findall(r"(?:Answer\(|answer_json\(|return )(\d{3})\b", text)}
+    given |= {int(code) for code in re.findall(r"HTTP/1\.1 (\d{3})", text_of(ROOT / "service" / "connections.py"))}
     assert given | {404, 405, 413} == table  # these three are Starlette's
 
 
