@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench fairness calendar drill lock clean
+.PHONY: help install demo test chaos check bench fairness calendar drill lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: install ## run the whole thing against a sandbox on this machine
 
 test: install ## run the whole test suite
 	@$(BIN)/pytest -n $(WORKERS)
+
+chaos: install ## take away, fill up and kill whatever it lives on, for minutes, on both databases
+	@ROLLCALL_CHAOS=long $(BIN)/pytest -n $(WORKERS) tests/chaos
 
 check: install ## lint, format, types, architecture
 	@$(BIN)/ruff check .

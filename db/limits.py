@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BindParameter, Connection, bindparam, case, false, null, select, true, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, false, null, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements import Statement
@@ -30,8 +30,14 @@ class Gate:
 
 
 _now: BindParameter[int] = bindparam("now")
+
+
+def _at_least_now(moment: ColumnElement[int]) -> ColumnElement[int]:
+    return case((moment > _now, moment), else_=_now)
+
+
 _latest = case((t.c.next_slot > t.c.blocked_until, t.c.next_slot), else_=t.c.blocked_until)
-_free = case((_latest > _now, _latest), else_=_now)
+_free = _at_least_now(_latest)
 _new = insert(t).values(name=bindparam("name"), next_slot=0, blocked_until=0, failures=0, probe_at=0, off=False)
 TAKE = Statement(
     _new.values(next_slot=_now + bindparam("interval"))
@@ -59,6 +65,12 @@ PROBING = update(t).where(_of).values(probe_at=bindparam("probe_at"))
 RESUME = update(t).where(_of).values(paused_at=null(), failures=0, probe_at=0, reason=null(), off=false())
 ON = update(t).where(_of, t.c.off).values(off=false(), reason=case((t.c.paused_at.is_(None), null()), else_=t.c.reason))
 OFF = update(t).where(_of).values(off=true(), reason=bindparam("reason"))
+_TIMES = (t.c.next_slot, t.c.blocked_until, t.c.probe_at)
+EARLIER = (
+    update(t)
+    .where(_of)
+    .values({column: case((column > _now, _at_least_now(column - bindparam("by"))), else_=column) for column in _TIMES})
+)
 ALL = select(t.c.name, *STATE).order_by(t.c.name)
 
 
@@ -128,3 +140,8 @@ def beat_at(tx: Connection, name: str) -> int | None:
 
 def all_gates(tx: Connection) -> dict[str, Gate]:
     return {row[0]: Gate(*row[1:]) for row in tx.execute(ALL)}
+
+
+def bring_forward(tx: Connection, name: str, by: int, now: int) -> None:
+    """What is waited for comes `by` ms earlier, though not before now."""
+    tx.execute(EARLIER, {"of_name": name, "by": by, "now": now})

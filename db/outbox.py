@@ -124,6 +124,14 @@ RETRY = (
     .values(status="due", attempts=0, available_at=bindparam("now"), marked_at=bindparam("now"), error=null())
     .returning(t.c.workspace_id, t.c.sink, t.c.key, t.c.available_at)
 )
+_of_sink = t.c.sink == bindparam("of_sink")
+LEASES_ANEW = update(t).where(_of_sink, _leased).values(available_at=bindparam("until"))
+_earlier = t.c.available_at - bindparam("by")
+DUE_EARLIER = (
+    update(t)
+    .where(_of_sink, t.c.status == "due", t.c.available_at > bindparam("now"))
+    .values(available_at=case((_earlier > bindparam("now"), _earlier), else_=bindparam("now")))
+)
 SUMMARY = (
     t.c.id,
     t.c.sink,
@@ -287,3 +295,13 @@ def retry(tx: Connection, ids: Iterable[int], now: int) -> int:
     due = [(row[0], row[1], row[2], row[3]) for id_ in ids for row in tx.execute(RETRY, {"of_id": id_, "now": now})]
     writer.marked(tx, due)
     return len(due)
+
+
+def begin_leases_anew(tx: Connection, sink: str, now: int) -> None:
+    """Let nobody's lease end before a whole one has passed: when the clock is no measure of how long it was held."""
+    tx.execute(LEASES_ANEW, {"of_sink": sink, "until": now + LEASE_MS})
+
+
+def bring_forward(tx: Connection, sink: str, by: int, now: int) -> None:
+    """Marks that are due later are due `by` ms earlier, though not before now."""
+    tx.execute(DUE_EARLIER, {"of_sink": sink, "by": by, "now": now})

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import Connection
 
-from db import limits, outbox, sync
+from db import inbox, limits, outbox, sync
 from db.outbox import LEASE_MS, Claim
 from handlers.alerts import CHANNEL, alert
 from handlers.registry import Context, Delivered, Throttled
+from handlers.schedule import CLOCK
 
 log = structlog.get_logger()
 
@@ -84,6 +85,19 @@ def take_one(tx: Connection, workspace_id: int, sink: str, key: str, token: str,
         return Look()
     # Whoever made it due later had it looked at then; but no two clocks agree.
     return Look(again_at=at) if at - now <= CLOCK_SKEW_MS else Look()
+
+
+def clock_was_set(tx: Connection, sink: str, step: int, now: int) -> None:
+    """The clock jumped by `step` ms: no lease ends by that, and nothing waits for a time that is over.
+
+    Every process that serves the sink does this, and once more does no harm.
+    """
+    outbox.begin_leases_anew(tx, sink, now)
+    if step < 0:
+        limits.bring_forward(tx, sink, -step, now)
+        inbox.hurry(tx, now)
+        if sink != CLOCK:  # jobs are due by the clock on the wall, whatever it says
+            outbox.bring_forward(tx, sink, -step, now)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,8 +1,9 @@
 """Logs: one line an event and one an attempt; JSON unless somebody is watching in a terminal."""
 
+import contextlib
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from pydantic_core import to_json
@@ -19,10 +20,26 @@ def configure(level: str = "INFO", form: str = "auto") -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, last] if not console else [*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Stderr(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Stderr:
+    """Drops what cannot be written (a full disk, a closed pipe): nothing may fail for its log line."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
 
 
 class _Libraries(logging.Handler):

@@ -12,8 +12,8 @@ from db import limits
 from db.database import Database, Unavailable
 from db.outbox import LEASE_MS
 from handlers.registry import Context, Refused, Sink, SinkDown, Throttled
-from service.clock import now_ms
-from service.leases import Attempt, Work, blame_mark, pause_sink, put_back, settle, take_work
+from service.clock import Watch, now_ms
+from service.leases import Attempt, Work, blame_mark, clock_was_set, pause_sink, put_back, settle, take_work
 
 log = structlog.get_logger()
 
@@ -34,6 +34,8 @@ class SinkLoop:
     alive_at: float = field(default_factory=time.monotonic)
     stopping: bool = False
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+    _watch: Watch = field(default_factory=Watch)
+    _step: int = 0
 
     async def run(self) -> None:
         """Until `stopping`; what is under way then is for `finish`."""
@@ -42,6 +44,7 @@ class SinkLoop:
             self.wake.clear()
             free = self.sink.concurrency - len(self._under_way)
             try:
+                await self._allow_for_the_clock()
                 work = await self._take(free) if free else Work([])
             except Unavailable as error:
                 log.warning("relay_waits_for_database", sink=self.sink.name, reason=str(error))
@@ -76,6 +79,14 @@ class SinkLoop:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def _allow_for_the_clock(self) -> None:
+        """Before anything is claimed by it: was the clock set?"""
+        self._step += self._watch.step()
+        if self._step:
+            await self.database.write(clock_was_set, self.sink.name, self._step, self.clock())
+            log.warning("clock_was_set", sink=self.sink.name, by_s=round(self._step / 1000))
+            self._step = 0
 
     async def _take(self, most: int) -> Work:
         return await self.database.write(take_work, self.sink.name, uuid4().hex, self.clock(), most)

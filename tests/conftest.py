@@ -20,6 +20,7 @@ from sqlalchemy import text
 
 from db.database import Database, transaction
 from tests import postgres
+from tests.chaos import report as chaos_report
 from tests.databases import KINDS, POSTGRESQL, SQLITE, discard, new_database
 
 Rows = Callable[..., list[dict[str, Any]]]
@@ -73,6 +74,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.stash[MISSING]:
         terminalreporter.section("NOTHING RAN ON POSTGRESQL", red=True, bold=True)
         terminalreporter.line(config.stash[MISSING])
+    for line in chaos_report.told(terminalreporter.stats):
+        terminalreporter.line(line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

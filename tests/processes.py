@@ -95,11 +95,16 @@ class Starter:
 
 
 @contextlib.contextmanager
-def starter() -> Iterator[Starter]:
-    command = [sys.executable, "-c", STARTER]
+def starter(prelude: str = "") -> Iterator[Starter]:
+    """`prelude` is Python that runs before Rollcall is imported."""
+    command = [sys.executable, "-c", prelude + STARTER]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+    found = Starter(child)
     try:
-        yield (found := Starter(child))
-        found.end_all()
-    finally:
+        yield found
+    finally:  # of a test that failed too: nothing it started may go on
+        for one in found.started:
+            if one.code is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one.pid, signal.SIGKILL)
         child.communicate(timeout=10)

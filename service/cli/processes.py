@@ -3,11 +3,16 @@
 Each is a whole Rollcall of its own: one interpreter uses one core, and SQLite lets them commit in turn.
 """
 
+import asyncio
+import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import socket
 import threading
+from collections.abc import AsyncIterator
+from typing import Any
 
 import typer
 import uvicorn
@@ -20,12 +25,13 @@ from service import logs
 from service.app import create_app
 from service.cli.exits import Problem
 from service.cli.session import must_be_current
+from service.connections import Connection, Crowd, crowd
 from service.settings import Settings, load
 
 START_S = 30.0  # for a process to answer its first request
 
 
-def serve_in_processes(config: uvicorn.Config, settings: Settings, listeners: list[socket.socket], said: str) -> None:
+def serve(config: uvicorn.Config, settings: Settings, listeners: list[socket.socket], said: str) -> None:
     """Serve until SIGTERM or Ctrl-C. NotMigrated, or Problem where no process could start; `said` once all answer."""
     with transaction(settings.database_url) as tx:
         must_be_current(migrations.current(tx))
@@ -38,7 +44,35 @@ def web() -> Starlette:
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with_supervisor, name="rollcall-parent", daemon=True).start()
-    return create_app(settings)
+    app = create_app(settings)
+    inner = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Any]:
+        async with inner(app) as state:
+            sweeping = asyncio.create_task(_sweep())
+            yield state
+            sweeping.cancel()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+@functools.cache
+def owing() -> Crowd:
+    """Who owes this process a request."""
+    return crowd()
+
+
+def connect(**how: Any) -> Connection:
+    """Uvicorn's protocol factory, found by name."""
+    return owing().connect(**how)
+
+
+async def _sweep() -> None:
+    while True:
+        await asyncio.sleep(1)
+        owing().sweep()
 
 
 class _Group(Multiprocess):

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import socket
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import uvicorn
@@ -13,12 +13,13 @@ from starlette.applications import Starlette
 
 from service import logs
 from service.app import create_app
+from service.cli import processes
 from service.cli.console import AsJson
 from service.cli.exits import Misuse
 from service.cli.greeting import greeting
-from service.cli.processes import serve_in_processes
 from service.cli.session import must_exist
 from service.cli.signals import obeying
+from service.connections import Crowd, crowd
 from service.settings import load
 
 FINISH_S = 10  # for requests under way; the relay has as long again: together under the 30 s platforms give
@@ -42,12 +43,17 @@ def serve(
         said = greeting(settings, where, as_json=as_json)
         if settings.web_concurrency > 1:
             config = configuration(
-                "service.cli.processes:web", factory=True, lifespan="on", workers=settings.web_concurrency
+                f"{processes.__name__}:web",
+                http=f"{processes.__name__}:connect",
+                factory=True,
+                lifespan="on",
+                workers=settings.web_concurrency,
             )
-            serve_in_processes(config, settings, listeners, said)
+            processes.serve(config, settings, listeners, said)
             return
+        owing = crowd()
         # The lifespan is around the server: its errors reach us, and it ends after the last request.
-        server = Server(configuration(create_app(settings), lifespan="off"))
+        server = Server(configuration(create_app(settings), http=cast(Any, owing.connect), lifespan="off"), owing)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.live(listeners, said))
 
@@ -57,7 +63,6 @@ def configuration(app: Starlette | str, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
         ws="none",
         log_config=None,
         access_log=False,
@@ -74,6 +79,10 @@ class Server(uvicorn.Server):
 
     greeting = ""
 
+    def __init__(self, config: uvicorn.Config, owing: Crowd) -> None:
+        super().__init__(config)
+        self._owing = owing
+
     async def live(self, listeners: list[socket.socket], greeting: str) -> None:
         """Serve from the lifespan's start to its end. Raises what the lifespan raises."""
         self.greeting = greeting
@@ -88,6 +97,16 @@ class Server(uvicorn.Server):
         """Say so once requests are answered, not before."""
         await super().startup(sockets)
         typer.echo(self.greeting)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._owing.sweep()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """A request that is half here at the end has half of the time left to arrive."""
+        patience = asyncio.get_running_loop().call_later(FINISH_S / 2, self._owing.sweep, 0)
+        await super().shutdown(sockets)
+        patience.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -51,8 +51,9 @@ class Fault:
 
     @property
     def label(self) -> str:
-        """As the request log shows it: `status 503, committed`, `drop`, `html 502`."""
+        """As the request log shows it: `status 503, committed`, `status 200 invalid_auth`, `drop`, `html 502`."""
         name = f"{self.kind} {self.status}" if self.kind in ("status", "html") else self.kind
+        name += f" {self.code}" if self.code else ""
         return f"{name}, committed" if self.committed else name
 
     def matches(self, platform: str, call: Call) -> bool:

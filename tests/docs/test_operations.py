@@ -234,6 +234,7 @@ def test_every_answer_is_explained() -> None:
         for text in sources
         for code in re.findall(r"(?:Answer\(|answer_json\(|return |status_code=)(\d{3})\b", text)
     }
+    given |= {int(code) for code in re.findall(r"HTTP/1\.1 (\d{3})", text_of(ROOT / "service" / "connections.py"))}
     assert given | {404, 405, 413} == table  # these three are Starlette's
 
 

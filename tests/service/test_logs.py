@@ -110,3 +110,17 @@ def test_what_a_library_warns_of_is_a_line_like_ours(capsys: pytest.CaptureFixtu
     logging.getLogger("some.library").info("chatter")
     (line,) = said(capsys)
     assert (line["event"], line["logger"], line["text"]) == ("library", "some.library", "this is")
+
+
+@pytest.mark.parametrize("error", [OSError(27, "File too large"), BrokenPipeError()])
+def test_a_line_that_cannot_be_written_is_dropped_and_nothing_fails_for_it(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def refuse(*_: str) -> None:
+        raise error
+
+    monkeypatch.setattr("sys.stderr.write", refuse)
+    monkeypatch.setattr("sys.stderr.flush", refuse)
+    logs.configure()
+    structlog.get_logger().info("webhook")
+    logging.getLogger("uvicorn.error").error("said by a library")

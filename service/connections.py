@@ -1,0 +1,104 @@
+"""Connections that keep us waiting: a request has to arrive whole in time, and only so many may be on their way.
+
+uvicorn bounds neither. Without this, a thousand callers who never finish a sentence use up the file
+descriptors, and nobody else is accepted.
+"""
+
+import resource
+import time
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+log = structlog.get_logger()
+
+REQUEST_S = 15.0  # for a whole request, from its first byte or from the connection on; Svix itself waits no longer
+MOST_WAITING = 4_000  # connections without a whole request; past it the one that waited longest goes
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Crowd:
+    """Who owes us a request, the longest-waiting first."""
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
+        self._waiting: dict[Connection, float] = {}
+
+    def connect(self, **how: Any) -> "Connection":
+        """Uvicorn's protocol factory."""
+        return Connection(self, **how)
+
+    def waits(self, connection: "Connection") -> None:
+        """From now on this one owes us a request."""
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = time.monotonic()
+        if len(self._waiting) > self._most:
+            self._hang_up([next(iter(self._waiting))], "too many connections")
+
+    def is_served(self, connection: "Connection") -> None:
+        self._waiting.pop(connection, None)
+
+    def sweep(self, patience_s: float | None = None) -> None:
+        """Hang up on whoever has kept us waiting for longer than that, REQUEST_S if nothing is said."""
+        limit = time.monotonic() - (REQUEST_S if patience_s is None else patience_s)
+        late = []
+        for connection, since in self._waiting.items():
+            if since > limit:
+                break
+            late.append(connection)
+        if late:
+            self._hang_up(late, "the request did not arrive in time")
+
+    def _hang_up(self, late: "list[Connection]", reason: str) -> None:
+        for connection in late:
+            self.is_served(connection)
+            connection.hang_up()
+        log.warning("connections_closed", count=len(late), reason=reason)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, but it tells the crowd when a request is owed and when it is here."""
+
+    def __init__(self, crowd: Crowd, **how: Any) -> None:
+        super().__init__(**how)
+        self._crowd = crowd
+        self._speaking = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._crowd.waits(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.is_served(self)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._speaking = True
+        self._crowd.waits(self)
+
+    def on_message_complete(self) -> None:
+        self._speaking = False
+        self._crowd.is_served(self)
+        super().on_message_complete()
+
+    def hang_up(self) -> None:
+        """408 to whoever has begun a request that nothing was answered to yet; nothing to the others."""
+        answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if self._speaking and not answering:
+            self.transport.write(TOO_SLOW)
+        self.transport.close()
+
+
+def file_limit() -> int:
+    """Open files this process may have, after taking all it is allowed: many systems allow 1,024 until asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def crowd() -> Crowd:
+    """Half of what may be open stays free for the database and for whoever is being served."""
+    return Crowd(min(MOST_WAITING, max(1, file_limit() // 2)))
