@@ -54,6 +54,7 @@ from tests.statements import (
 
 EXAMPLES = int(os.environ.get("ROLLCALL_EXAMPLES", "60"))
 SEED = os.environ.get("ROLLCALL_SEED")
+ON_SQLITE = pytest.mark.sqlite_only("thousands of statements, each a round trip; test_concurrency.py has the crowd")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def explored(test: Callable[..., None]) -> Callable[..., None]:
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    return bounded(seed(int(SEED))(test) if SEED else test)
+    return ON_SQLITE(bounded(seed(int(SEED))(test) if SEED else test))
 
 
 @st.composite
