@@ -31,11 +31,10 @@ from service.relay import LONGEST_SLEEP_S, STOP_DEADLINE_S, SinkLoop
 log = structlog.get_logger()
 
 POLL_S = 0.5  # a job with a time is found by looking; the package's own default is 5 s
-SWEEP, SWEEP_CRON, SWEEP_MOST = "sweep", "* * * * * */2", 1_000
+SWEEP, SWEEP_MOST = "sweep", 1_000
+EVERY_2_S = "* * * * * */2"  # cron, with a sixth field
 HEARTBEAT_S = 5.0
-STALLED_S = (
-    30.0  # a worker that is silent for longer is dead; far more than a heartbeat, or the living are taken for it
-)
+STALLED_S = 30.0  # who is silent for longer is dead; far more than a heartbeat, lest the living be taken for it
 RESTART_S = 1.0
 GRACE_S = 2.0  # beyond the deadline, for the package's worker to say how its jobs ended
 
@@ -82,7 +81,7 @@ class QueueRelay:
         connections = sum(loop.sink.concurrency for loop in self.loops.values()) + len(self.loops) + 1
         self._app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=connections))
         self._app.task(name=TASK, pass_context=True)(self._deliver)
-        self._app.periodic(cron=SWEEP_CRON)(self._app.task(name=SWEEP, queue=SWEEP)(self._sweep))
+        self._app.periodic(cron=EVERY_2_S)(self._app.task(name=SWEEP, queue=SWEEP)(self._sweep))
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._run())]
