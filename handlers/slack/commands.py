@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from db import people
 from handlers.oncall import asking, settings, words
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.requests import AddTimeOff, AskSwap, LiftOverride, Override, RemoveTimeOff, Replan, Request
@@ -193,11 +192,8 @@ def back(tx: Connection, asked: Asked) -> Answer:
 
 
 @word("plan", "/oncall plan, or /oncall plan --anyway with too few people.")
-def plan(tx: Connection, asked: Asked) -> Answer:
-    """By itself the clock plans daily; this is for after the roster was changed."""
+def plan(_tx: Connection, asked: Asked) -> Answer:
+    """For administrators, after the roster was changed; the clock plans daily."""
     if asked.said.words:
         raise usage("plan")
-    row = people.get(tx, asked.caller.id)
-    if row is None or row.role != "admin":
-        raise Refusal("Only an administrator can have the schedule planned anew: ask one; it is planned daily anyway.")
-    return Replan(by=None, anyway=asked.said.anyway)
+    return Replan(by=asked.caller.id, anyway=asked.said.anyway)

@@ -77,8 +77,7 @@ async def confirmed(desk: Desk, submission: Submission, now: int) -> tuple[str, 
     """What became of it, and the window that says so. Raises Refusal and Unavailable; then nothing was done."""
     kept, key = kept_in(submission), f"view:{submission.view.id}"
     who = await desk.database.read(caller, desk.context, submission.user.id)
-    # None: planning anew, which nobody in the schedule need ask for.
-    request = kept.request.model_copy(update={"by": who.id}) if kept.request.by is not None else kept.request
+    request = kept.request.model_copy(update={"by": who.id})
     if await desk.database.read(_is_done, key):
         return "again", blocks.told("Done", AGAIN)
     try:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from tests.chaos import judge
 from tests.chaos.program import Program, prelude, step_clock
 from tests.chaos.report import Report
 from tests.chaos.sending import Platforms
-from tests.engines import CLERK_SECRET, free_port
+from tests.engines import CLERK_SECRET
 from tests.processes import starter
 from tests.stage import new_data_source
 
@@ -155,6 +156,12 @@ async def set_up(
         async with httpx.AsyncClient(limits=limits) as client:
             platforms = Platforms(client, doors, rng)
             yield Scene(url, world, data_source_id, port, clock, programs, platforms, report, rng)
+
+
+def free_port() -> int:
+    """The same for every process of a run: senders keep their door."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def environment_of(url: str, world: World, data_source_id: str) -> dict[str, str]:

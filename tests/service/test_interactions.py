@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -14,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from db.database import DEADLINE_S
 from handlers.registry import Malformed
-from handlers.slack import turns
+from handlers.slack import bolt, turns
 from handlers.slack.forms import COMMANDS, FORM, INTERACTIVITY, MODELS, read
 from service.app import BODY_LIMIT
 from service.sandbox.senders import sign_slack
@@ -179,11 +179,11 @@ async def test_the_environment_of_other_slack_apps_changes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_VERIFICATION_TOKEN", "SLACK_USER_TOKEN"):
-        monkeypatch.setenv(name, "wrong")
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "VERIFICATION_TOKEN", "USER_TOKEN", "SCOPES", "REDIRECT_URI"):
+        monkeypatch.setenv(f"SLACK_{name}", "wrong")
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-wrong")
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", "f" * 32)
     async with opened(serve) as office:
-        assert "SLACK_CLIENT_ID" in os.environ
-        monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-wrong")
         hand = office.hand("Cleo")
         await hand.type("/oncall", "swap")
         assert "Your shift" in hand.reads()
@@ -267,6 +267,12 @@ async def window(office: Office) -> Hand:
     return hand
 
 
+def test_every_wait_ends_before_slacks() -> None:
+    """The database's deadline, then ours, then the 3 s after which Slack shows an error of its own."""
+    assert DEADLINE_S < bolt.ANSWER_S < 3
+    assert bolt.OPEN_TIMEOUT_S < bolt.ANSWER_S
+
+
 # --- whatever else ---
 
 TEXT = st.text(max_size=30)
@@ -285,6 +291,44 @@ BODIES = st.binary(max_size=60) | FIELDS.map(form_of) | PAYLOADS.map(lambda one:
 def test_reading_a_form_raises_nothing_but_malformed(path: str, body: bytes) -> None:
     with contextlib.suppress(Malformed):
         read(path, HEADERS, body)
+
+
+WORDS = [
+    "override",
+    "swap",
+    "off",
+    "why",
+    "week",
+    "lift",
+    "back",
+    "@bob",
+    "<@U1|x>",
+    "friday",
+    "PM",
+    "with",
+    "because",
+    "..",
+]
+TYPED = st.lists(st.sampled_from(WORDS) | TEXT, max_size=6).map(" ".join)
+
+
+async def test_nothing_that_can_be_typed_is_an_error_of_ours(office: Office) -> None:
+    texts: list[str] = []
+
+    @settings(max_examples=150, derandomize=True, deadline=None, database=None)
+    @given(text=TYPED)
+    def collect(text: str) -> None:
+        texts.append(text.replace("\0", ""))
+
+    collect()
+    before = office.everything()
+    with capture_logs() as logs:
+        for text in texts:
+            heard = await office.hand("Cleo").type("/oncall", text)
+            assert heard.status == 200, text
+            assert heard.text, text
+    assert office.everything() == before
+    assert [line for line in logs if line["event"] == "interaction_failed"] == []
 
 
 async def test_no_signed_form_whatever_is_an_error_of_ours(office: Office) -> None:

@@ -13,6 +13,8 @@ from service.clock import now_ms
 from service.sandbox.slack_hand import INTERACTIVITY, Hand, form_of
 from tests.handlers.slack.office import Office
 
+QUOTES = '"\\' * 250
+
 
 def override_of(office: Office, day: date, rotation: str) -> list[dict[str, object]]:
     return office.web.rows(
@@ -159,6 +161,7 @@ async def test_time_off_moves_shifts_and_can_be_ended(office: Office) -> None:
         ("because\n two\tlines", "two lines"),
         ("", "no reason given"),
         ("because payload=%7B%7D&amp;payload", "payload=%7B%7D&payload"),
+        pytest.param(f"because {QUOTES}", QUOTES, id="the longest that JSON makes of it"),
     ],
 )
 async def test_a_reason_is_kept_as_it_was_meant(office: Office, said: str, kept: str) -> None:

@@ -52,7 +52,7 @@ TYPED = {
     "no day to be away": ("off", "Write it as /oncall off 2026-12-24..2026-12-31"),
     "back from nothing": ("back friday", "You are not away on 2026-12-04: your time off to come is none"),
     "a reason too long": (f"off friday because {'x' * 501}", "The reason has 501 characters: write at most 500"),
-    "planning by somebody who may not": ("plan", "Only an administrator can have the schedule planned anew"),
+    "planning by somebody who may not": ("plan", "Only an administrator can change that: ask one of them"),
     "markup in what was typed": ("&lt;!channel&gt;", "I do not know /oncall &lt;!channel&gt;"),
 }
 

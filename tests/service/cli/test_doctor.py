@@ -29,6 +29,7 @@ CHECKED = (
     "migrations",
     "clerk webhooks",
     "slack events",
+    "slack commands",
     "clerk key",
     "slack token",
     "slack scopes",
@@ -264,3 +265,31 @@ def test_marks_nobody_delivers_are_a_warning(doctor: Doctor, database_url: str) 
     checks = doctor()
     assert "rollcall serve" in checks["actions"]["fix"]
     assert checks["notion delivery"]["level"] == "warning"
+
+
+SHOWN = {"SLACK_ONCALL_CHANNEL": "slack on-call channel", "SLACK_ONCALL_USERGROUP": "slack user group"}
+
+
+def test_where_it_is_shown_who_is_on_call_is_looked_at(doctor: Doctor, world: World) -> None:
+    channel, group = world.slack.add_channel("oncall"), world.slack.add_usergroup("U1", "U2")
+    found = doctor(SLACK_ONCALL_CHANNEL=channel, SLACK_ONCALL_USERGROUP=group)
+    assert [found[name]["found"] for name in SHOWN.values()] == ["#oncall", f"{group}, 2 members"]
+    assert "usergroups:write" in found["slack scopes"]["found"]
+    wrong = doctor(SLACK_ONCALL_CHANNEL="C0NOWHERE", SLACK_ONCALL_USERGROUP="S0NOWHERE")
+    assert [wrong[name]["level"] for name in SHOWN.values()] == ["failed", "failed"]
+    assert "SLACK_ONCALL_USERGROUP" in wrong["slack user group"]["fix"]
+
+
+@pytest.mark.parametrize("scope", ["channels:write.topic", "usergroups:read", "usergroups:write"])
+def test_a_scope_is_missed_only_where_a_setting_needs_it(doctor: Doctor, world: World, scope: str) -> None:
+    channel, group = world.slack.add_channel("oncall"), world.slack.add_usergroup("U1")
+    world.slack.scopes.discard(scope)
+    assert doctor()["slack scopes"]["level"] == "ok"
+    found = doctor(SLACK_ONCALL_CHANNEL=channel, SLACK_ONCALL_USERGROUP=group)["slack scopes"]
+    assert (found["level"], found["found"]) == ("failed", f"missing: {scope}")
+
+
+@pytest.mark.parametrize("setting", ["SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN"])
+def test_commands_need_the_secret_and_the_token(doctor: Doctor, setting: str) -> None:
+    found = doctor(**{setting: ""})["slack commands"]
+    assert (found["level"], found["found"]) == ("off", f"{setting} is not set")
