@@ -26,11 +26,13 @@ from db.outbox import LEASE_MS
 from handlers.clerk.api import ClerkApi
 from handlers.clerk.importing import ClerkImport
 from handlers.notion import reconcile, setup
+from handlers.notion.calendar import CURRENT, PAST, TABLES
 from handlers.notion.directory import PEOPLE
 from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
 from service import platforms
 from service.clock import now_ms
+from service.demo_oncall import Team, Unasked, compare_calendar
 from service.sandbox.senders import Door, Platform, Receipt, Sender
 from service.sandbox.story import Story, story
 from service.sandbox.world import World, running
@@ -79,9 +81,9 @@ class Demo:
             self.environment = self._environment()
             migrations.upgrade(self.settings.database_url)
             async with Database(self.settings.database_url, deadline_s=30.0) as database:
-                self.doing("making the People database in Notion")
-                self.environment["NOTION_PEOPLE_DATA_SOURCE_ID"] = await self._set_up(database)
-                self.say("a migrated SQLite file, and a People database in Notion")
+                self.doing("making the databases in Notion")
+                self.environment |= await self._set_up(database)
+                self.say("a migrated SQLite file; in Notion a People database and two calendars")
                 self.doing("importing who exists already")
                 await self._import(database)
             self.doing("starting the service")
@@ -118,10 +120,14 @@ class Demo:
             "NOTION_REQUESTS_PER_SECOND": "0",
         }
 
-    async def _set_up(self, database: Database) -> str:
+    async def _set_up(self, database: Database) -> dict[str, str]:
+        tables = {"PEOPLE": PEOPLE, "CALENDAR": TABLES[CURRENT], "PAST_CALENDAR": TABLES[PAST]}
         api = platforms.notion_api(self.settings, database, patient=True)
         try:
-            return (await setup.create(api, self.world.notion.parent_page_id, PEOPLE)).data_source_id
+            made = {
+                name: await setup.create(api, self.world.notion.parent_page_id, one) for name, one in tables.items()
+            }
+            return {f"NOTION_{name}_DATA_SOURCE_ID": schema.data_source_id for name, schema in made.items()}
         finally:
             await api.close()
 
@@ -169,7 +175,26 @@ class Demo:
             self.say(f"Notion has caught up, after {self.world.notion.writes} writes")
             self.doing("comparing record by record")
             await self._judge(database, result)
+            await self._take_turns(database, result)
         return result
+
+    async def _take_turns(self, database: Database, result: Result) -> None:
+        """On call: a schedule, an override and a leave asked for in Slack, and the calendar in Notion afterwards."""
+        self.doing("planning who is on call")
+        context = platforms.context(self.settings)
+        door = Door(self.url, self.world.slack.signing_secret)
+        async with httpx.AsyncClient() as client:
+            team = await Team.gather(database, context, self.world.slack, client, door)
+            self.say(f"a schedule for {len(team.members)} people: {len(await team.duties())} shifts to come")
+            try:
+                self.say(f"asked for in Slack: {await team.override()}")
+                self.say(f"asked for in Slack: {await team.leave()}")
+            except Unasked as error:
+                result.unexpected.append(str(error))
+        self.doing("waiting for the calendar in Notion")
+        await _settled(database)
+        result.calendar = await compare_calendar(database, self.settings, context)
+        self.say("the calendar in Notion has caught up")
 
     async def _send(self, result: Result) -> None:
         """Everything that happened that day, WIDTH at once, retried as Svix and Slack do."""

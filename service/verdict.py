@@ -16,12 +16,13 @@ UNDONE = ("waiting", "failed")  # what no event may be in the end
 
 @dataclass(slots=True)
 class Result:
-    """What came out. `agrees`: Notion shows exactly our people, and they are the people of the story."""
+    """What came out. `agrees`: Notion shows exactly our people and shifts, and the people are those of the story."""
 
     answers: dict[str, Counter[str]] = field(default_factory=dict)  # by kind: `clerk user.created`
     inbox: dict[str, int] = field(default_factory=dict)
     people: int = 0
     comparison: Comparison | None = None
+    calendar: Comparison | None = None
     unexpected: list[str] = field(default_factory=list)
 
     @property
@@ -34,13 +35,16 @@ class Result:
 
     @property
     def agrees(self) -> bool:
-        compared = self.comparison
-        return bool(compared and not compared.drifts and not compared.unsettled and not self.unexpected)
+        return _agrees(self.comparison) and _agrees(self.calendar) and not self.unexpected
 
     def note(self, receipt: Receipt) -> None:
         said = receipt.body.get("status") if isinstance(receipt.body, dict) else None
         kind = f"{receipt.delivery.platform} {receipt.delivery.type}"
         self.answers.setdefault(kind, Counter())[str(said or receipt.status or "no answer")] += 1
+
+
+def _agrees(compared: Comparison | None) -> bool:
+    return compared is not None and not compared.drifts and not compared.unsettled
 
 
 def miscounted(told: Story, result: Result) -> list[str]:

@@ -106,21 +106,22 @@ def _clear(folder: Path, *, keep: bool) -> None:
 
 
 def _print(result: Result, watch: "_Watch") -> None:
-    compared = result.comparison
+    compared, calendar = result.comparison, result.calendar
     assert compared is not None
+    assert calendar is not None
     if watch.as_json:
-        _print_json(result, compared, watch.seconds)
+        _print_json(result, compared, calendar, watch.seconds)
         return
-    _print_tables(result, compared)
+    _print_tables(result, compared, calendar)
     for line in result.unexpected:
         say(f"not as the story has it: {line}")
-    for drift in compared.drifts:
+    for drift in (*compared.drifts, *calendar.drifts):
         say(f"Notion disagrees: {drift.kind} {drift.key}")
     end = "Notion shows exactly what the database says" if result.agrees else "They do not agree"
     say(f"{end}. It took {watch.seconds:.1f} s.")
 
 
-def _print_json(result: Result, compared: Comparison, seconds: float) -> None:
+def _print_json(result: Result, compared: Comparison, calendar: Comparison, seconds: float) -> None:
     print_json(
         {
             "received": result.total.total(),
@@ -130,7 +131,10 @@ def _print_json(result: Result, compared: Comparison, seconds: float) -> None:
             "people": result.people,
             "pages": compared.pages,
             "agreement": compared.agreement,
-            "disagreements": len(compared.drifts),
+            "disagreements": len(compared.drifts) + len(calendar.drifts),
+            "shifts": calendar.records,
+            "calendar_pages": calendar.pages,
+            "calendar_agreement": calendar.agreement,
             "unexpected": result.unexpected,
             "agrees": result.agrees,
             "seconds": round(seconds, 1),
@@ -138,7 +142,7 @@ def _print_json(result: Result, compared: Comparison, seconds: float) -> None:
     )
 
 
-def _print_tables(result: Result, compared: Comparison) -> None:
+def _print_tables(result: Result, compared: Comparison, calendar: Comparison) -> None:
     of = {name: result.of(name) for name in ("clerk", "slack")} | {"all": result.total}
     rows: list[dict[str, Any]] = [{"what": "received", **{name: answers.total() for name, answers in of.items()}}]
     rows += [{"what": f"  {one}", **{name: answers[one] for name, answers in of.items()}} for one in MEANING]
@@ -147,11 +151,15 @@ def _print_tables(result: Result, compared: Comparison) -> None:
     columns = {"what": "webhooks", "clerk": "Clerk", "slack": "Slack", "all": "all", "meaning": ""}
     print_rows(rows, columns, fold=("meaning",))
     agreeing = round(compared.agreement * compared.records)
+    shifts = round(calendar.agreement * calendar.records)
     print_rows(
         [
             {"what": "people in the database", "count": result.people},
             {"what": "pages in Notion", "count": compared.pages},
             {"what": "agreeing, record by record", "count": f"{agreeing} of {compared.records}"},
+            {"what": "shifts planned", "count": calendar.records},
+            {"what": "pages in the calendar", "count": calendar.pages},
+            {"what": "agreeing, shift by shift", "count": f"{shifts} of {calendar.records}"},
             {"what": "as the story of that day says", "count": "all" if not result.unexpected else "not all"},
         ],
         {"what": "in the end", "count": ""},
