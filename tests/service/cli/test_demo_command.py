@@ -33,6 +33,8 @@ from tests.service.cli.conftest import MAIN, Rollcall, said
 command: Any = importlib.import_module("service.cli.demo")  # the package's own `demo` is the function
 
 LIMIT_S = 90.0  # for what takes seconds on a machine that does nothing else
+pytestmark = pytest.mark.sqlite_only("the demo makes a SQLite file of its own")
+
 FEW = str(FEWEST_PEOPLE)
 
 
@@ -98,6 +100,8 @@ def test_a_demo_agrees_record_by_record_and_leaves_nothing_behind(run: Callable[
     result = json.loads(out)
     assert (code, result["agrees"], result["unexpected"], result["disagreements"]) == (0, True, [], 0)
     assert (result["agreement"], result["pages"]) == (1.0, result["people"])
+    assert (result["calendar_agreement"], result["calendar_pages"]) == (1.0, result["shifts"])
+    assert result["shifts"] >= 14 * 3 / 7 * 5  # two weeks of three rotations at the least
     answers = result["answers"]
     assert answers["rejected"] == 10  # every forgery, at both doors
     assert sum(answers.values()) == result["received"]
@@ -175,7 +179,7 @@ def result(**changes: Any) -> Result:
         "clerk user.updated": Counter(applied=2, stale=4, rejected=5),
         "slack user_change": Counter(applied=1, ignored=6),
     }
-    return Result(**{"answers": answers, "people": 4, "comparison": Comparison(4, 4), **changes})
+    return Result(**{"answers": answers, "people": 4, "comparison": Comparison(4, 4), "calendar": Comparison(6, 6), **changes})
 
 
 def test_the_table_counts_every_answer_by_sender(
@@ -190,6 +194,7 @@ def test_the_table_counts_every_answer_by_sender(
     assert ["applied", "5", "1", "6"] in rows
     assert [row[:4] for row in rows if row[0] == "stale"] == [["stale", "4", "0", "4"]]
     assert "agreeing, record by record      4 of 4" in ended.stdout
+    assert "agreeing, shift by shift        6 of 6" in ended.stdout
     assert "Notion shows exactly what the database says." in ended.stdout
 
 
@@ -197,6 +202,10 @@ DISAGREEING: dict[str, tuple[dict[str, Any], str]] = {
     "a page differs": ({"comparison": Comparison(4, 4, [Drift("different", "person:3", "x")])}, "different person:3"),
     "a row nobody asked for": ({"comparison": Comparison(4, 5, [Drift("not ours", None, "x")])}, "not ours"),
     "a person the story does not know": ({"unexpected": ["user_x is missing"]}, "user_x is missing"),
+    "a shift is missing in the calendar": (
+        {"calendar": Comparison(6, 5, [Drift("missing", "shift:2026-12-24:PM", None)])},
+        "missing shift:2026-12-24:PM",
+    ),
     "something still on its way": ({"comparison": Comparison(4, 4, [], 1)}, "They do not agree"),
 }
 
