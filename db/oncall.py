@@ -4,11 +4,11 @@ Whatever changes a slot takes `today`: rows of days before it are history, and n
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.oncall_tables import oncall_schedule as t
@@ -153,8 +153,11 @@ FORGET = tuple(
     update(table).where(table.c.user_id == bindparam("of_user_id")).values(email=None, name=bindparam("pseudonym"))
     for table in (t, o)
 )
-_planned_for = exists().where(_slot, t.c.user_id == bindparam("of_user_id"))
-HUSH = update(o).where(or_(o.c.user_id == bindparam("of_user_id"), _planned_for)).values(reason="")
+_planned_for = select(t.c.workspace_id, t.c.date, t.c.rotation).where(t.c.user_id == bindparam("of_user_id"))
+HUSH = (
+    update(o).where(o.c.user_id == bindparam("of_user_id")).values(reason=""),
+    update(o).where(tuple_(o.c.workspace_id, o.c.date, o.c.rotation).in_(_planned_for)).values(reason=""),
+)
 HAND_OVER = tuple(
     update(table).where(table.c.user_id == bindparam("of_user_id")).values(user_id=bindparam("to_user_id"))
     for table in (t, o)
@@ -204,17 +207,17 @@ def span(tx: Connection, workspace_id: int) -> tuple[date, date] | None:
 
 def put(tx: Connection, workspace_id: int, rows: Iterable[Planned], today: date) -> None:
     """Plan these slots, or plan them anew; a slot of a day before `today` that is there stays as it is."""
-    found = [{"workspace_id": workspace_id, "today": today, **asdict(row)} for row in rows]
+    found = [{"workspace_id": workspace_id, "today": today, **_values_of(row)} for row in rows]
     if found:
         tx.execute(PUT, found)
 
 
 def keep(tx: Connection, workspace_id: int, duty: Duty) -> bool:
     """Add a slot of the past (an import); False where there is one already, which stays as it is."""
-    if tx.execute(KEEP, {"workspace_id": workspace_id, **asdict(duty.planned)}).first() is None:
+    if tx.execute(KEEP, {"workspace_id": workspace_id, **_values_of(duty.planned)}).first() is None:
         return False
     if duty.override:
-        tx.execute(KEEP_OVERRIDE, {"workspace_id": workspace_id, **asdict(duty.override)})
+        tx.execute(KEEP_OVERRIDE, {"workspace_id": workspace_id, **_values_of(duty.override)})
     return True
 
 
@@ -225,7 +228,7 @@ def drop(tx: Connection, workspace_id: int, day: date, rotation: str, today: dat
 
 def override(tx: Connection, workspace_id: int, row: Override, today: date) -> bool:
     """Have somebody else serve this slot; False when it is past or not there."""
-    new = {f"new_{name}": value for name, value in asdict(row).items() if name not in ("date", "rotation")}
+    new = {f"new_{name}": value for name, value in _values_of(row).items() if name not in ("date", "rotation")}
     return tx.execute(OVERRIDE, _named(workspace_id, row.date, row.rotation, today) | new).first() is not None
 
 
@@ -236,7 +239,8 @@ def lift(tx: Connection, workspace_id: int, day: date, rotation: str, today: dat
 
 def forget(tx: Connection, user_id: int, pseudonym: str) -> None:
     """Erasure: the rows stay, as somebody's whom nobody can name. The one change that history takes."""
-    tx.execute(HUSH, {"of_user_id": user_id})
+    for statement in HUSH:
+        tx.execute(statement, {"of_user_id": user_id})
     for statement in FORGET:
         tx.execute(statement, {"of_user_id": user_id, "pseudonym": pseudonym})
 
@@ -245,6 +249,11 @@ def hand_over(tx: Connection, user_id: int, to_user_id: int) -> None:
     """Two rows of `users` turned out to be one person: what one served, the other served."""
     for statement in HAND_OVER:
         tx.execute(statement, {"of_user_id": user_id, "to_user_id": to_user_id})
+
+
+def _values_of(row: Planned | Override) -> dict[str, Any]:
+    """The fields as they are: dataclasses.asdict would copy whole reasons."""
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 def _named(workspace_id: int, day: date, rotation: str, today: date) -> dict[str, Any]:

@@ -54,6 +54,7 @@ IN_ROTATION = PAGE.where(
 )
 IDS = select(t.c.id).order_by(t.c.id)
 ADMINS = select(t.c.email).where(t.c.role == "admin", t.c.email.is_not(None))
+ADMIN_IDS = select(t.c.id).where(t.c.role == "admin")
 COVERAGE = select(
     func.count(),
     func.count(t.c.slack_user_id),
@@ -153,6 +154,11 @@ def ids(tx: Connection) -> list[int]:
 def admins(tx: Connection) -> set[str]:
     """The addresses of today's administrators."""
     return set(tx.execute(ADMINS).scalars())
+
+
+def admin_ids(tx: Connection) -> frozenset[int]:
+    """The rows of today's administrators."""
+    return frozenset(tx.execute(ADMIN_IDS).scalars())
 
 
 def coverage(tx: Connection) -> Coverage:

@@ -16,11 +16,11 @@ from db.oncall_members import Absence
 from db.oncall_swaps import Swap
 from handlers.oncall import settings
 from handlers.oncall.explaining import people_in, read
-from handlers.oncall.fairness import balances
 from handlers.oncall.model import Reason, Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.situation import ONE_DAY, gather
 from handlers.oncall.slots import why_no_shift
+from handlers.oncall.standing import differences
 from handlers.registry import Context
 
 MOST = 100
@@ -56,7 +56,7 @@ class Balance:
 def who(tx: Connection, context: Context, instant: int) -> Now:
     """Who is on call at an instant (ms), overrides honoured, and who comes next."""
     day = settings.load(tx, context).today(instant)
-    on = oncall.at(tx, context.workspace_id, instant, day - ONE_DAY, day)
+    on = oncall.at(tx, context.workspace_id, instant, day - ONE_DAY, day + ONE_DAY)
     soon = oncall.after(tx, context.workspace_id, instant, day - ONE_DAY, len(settings.NAMES))
     following = [duty for duty in soon if duty.planned.starts_at == soon[0].planned.starts_at]
     return Now(tuple(on), tuple(following))
@@ -108,7 +108,7 @@ def balance(tx: Connection, context: Context, now: int) -> list[Balance]:
     """Everybody's running difference, the most served first."""
     s = gather(tx, context, now)
     past = [one for one in s.shifts() if one.slot.date < s.today]
-    differences = balances(s.members(), past, s.time_off(), s.rules)
+    stands = differences(s, past)
     hours = {rotation.name: rotation.seconds / 3600 for rotation in s.rules.rotations}
     served: dict[int | None, float] = {}
     planned: dict[int | None, float] = {}
@@ -116,7 +116,7 @@ def balance(tx: Connection, context: Context, now: int) -> list[Balance]:
         into = served if one.slot.date < s.today else planned
         into[one.server] = into.get(one.server, 0.0) + hours.get(one.slot.rotation, 0.0)
     found = [
-        Balance(id_, s.name(id_), differences.get(id_, 0.0), served.get(id_, 0.0), planned.get(id_, 0.0))
+        Balance(id_, s.name(id_), stands.get(id_, 0.0), served.get(id_, 0.0), planned.get(id_, 0.0))
         for id_ in sorted(s.people)
         if s.active(id_)
     ]

@@ -6,10 +6,10 @@ from datetime import date
 from hashlib import sha256
 
 from db.oncall import Duty
-from handlers.oncall.fairness import balances
 from handlers.oncall.hours import local
 from handlers.oncall.model import Slot
 from handlers.oncall.situation import Situation
+from handlers.oncall.standing import differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _shown(s: Situation, duty: Duty | None) -> str:
 
 def _differences(before: Situation, after: Situation) -> tuple[Difference, ...]:
     """Of everybody whose difference changes, counted over past and plan."""
-    was, will_be = (balances(s.members(), s.shifts(), s.time_off(), s.rules) for s in (before, after))
+    was, will_be = (differences(s, s.shifts()) for s in (before, after))
     found = [
         Difference(id_, after.name(id_), was.get(id_, 0.0), will_be.get(id_, 0.0))
         for id_ in sorted(was.keys() | will_be.keys())

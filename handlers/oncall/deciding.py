@@ -34,14 +34,28 @@ from handlers.oncall.swapping import answered, asked
 
 def decide(s: Situation, request: Request) -> Decision:
     """Raises Refusal with a sentence for whoever asked."""
-    if request.by is not None and request.by not in s.people:
-        raise Refusal("You are not in this workspace: ask an administrator to put you on the roster first.")
+    _may_ask(s, request)
     change = DECIDERS[type(request)](s, request)
     consequence = compare(s, change.shown or change.after, change.sentence, change.why, change.other)
     consequence = replace(consequence, warnings=change.warnings)
     return Decision(
         request, s, change.after, consequence, change.conflicts, change.asked, change.answered, change.history
     )
+
+
+def _may_ask(s: Situation, request: Request) -> None:
+    """Members ask about shifts and for themselves; administrators, and operators (`by` None), about everything."""
+    if request.by is None or request.by in s.admins:
+        return
+    if request.by not in s.people:
+        raise Refusal("You are not in this workspace: ask an administrator to put you on the roster first.")
+    if isinstance(request, ADMINISTRATORS_ONLY):
+        raise Refusal("Only an administrator can change that: ask one of them.")
+    if isinstance(request, AddTimeOff) and request.person != request.by:
+        raise Refusal("Only an administrator can enter time off for somebody else: name yourself, or ask one of them.")
+    own = [one.id for one in s.absences if one.user_id == request.by]
+    if isinstance(request, RemoveTimeOff) and request.absence not in own:
+        raise Refusal("That is not your time off: only an administrator can remove it.")
 
 
 def _plan(s: Situation, request: Replan) -> Change:
@@ -179,6 +193,7 @@ def _import(s: Situation, request: ImportSchedule) -> Change:
     return Change(after, sentence, "imported", history=history, warnings=tuple(complaints))
 
 
+ADMINISTRATORS_ONLY = (Replan, SetHoliday, UnsetHoliday, ChangeSettings, ImportSchedule)
 Decider = Callable[[Situation, Any], Change]
 DECIDERS: dict[type[Any], Decider] = {
     Replan: _plan,

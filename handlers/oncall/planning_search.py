@@ -1,10 +1,10 @@
 """The soft rules: who of those who can should take a turn, judged together with the blocks that follow.
 
 A block's turns are assigned jointly. Costs are compared rule by rule, the first difference decides: days with two
-rotations, neighbouring blocks, sum of squared differences, distance between turns, hours of the latest rotation;
-then the members' order. Their sum over the block and the LOOKAHEAD blocks after it is made small by a beam search,
-so that a decision depends on nothing but what happened before it and what is known of these few blocks: planning
-further, or again tomorrow, decides the same.
+rotations, neighbouring blocks, sum of squared differences, distance between turns, squared hours of the latest
+rotation; then the members' order. Their sum over the block and the LOOKAHEAD blocks after it is made small by a beam
+search, so that a decision depends on nothing but what happened before it and what is known of these few blocks:
+planning further, or again tomorrow, decides the same.
 """
 
 from collections import Counter
@@ -19,7 +19,10 @@ from handlers.oncall.planning_rules import Piece
 LOOKAHEAD = 2  # further blocks; measured: more of them without a wider beam make plans worse
 BEAM = 12  # plans of the window so far that are followed up
 CHOICES = 4  # people tried for each piece; three rotations need three for the best joint choice
-PARTIALS = CHOICES**3  # unfinished choices kept within a block: all of them for three pieces
+PARTIALS = 24  # unfinished choices kept within a block
+NEAR = (
+    1_000_000  # over the blocks since the last turn: two turns after three blocks beat one after two and one after four
+)
 NEVER = 1_000  # blocks since the last turn of somebody who has had none
 
 Cost = tuple[int, int, int, int, int]
@@ -141,8 +144,8 @@ def cost_of(state: State, turn: Turn, piece: Piece, person: int, beside: Iterabl
         sum(day in days for day in piece.days),
         int(since == 1 and not days),
         (2 * difference + seconds) * seconds,
-        -since,
-        state.late.get(person, 0) if piece.late else 0,
+        NEAR // since,
+        (2 * state.late.get(person, 0) + seconds) * seconds if piece.late else 0,
     )
 
 
@@ -150,10 +153,12 @@ def _fill(state: State, turn: Turn, kinds: Kinds) -> list[tuple[Cost, Choice]]:
     """The cheapest ways to fill one block, those that differ only in who of equals takes part counted once."""
     found: list[tuple[Cost, Choice]] = [(_settled(state, turn), ())]
     equals: dict[int, int] = {}
-    numbers: dict[Kind, int] = {}
+    numbers: dict[object, int] = {}
     for piece in turn.pieces:
         alone = _shortlist(state, turn, piece, kinds)
-        equals.update((who, numbers.setdefault(_kind(state, kinds, who), len(numbers))) for who in alone)
+        for who in alone:
+            standing = (_kind(state, kinds, who), state.since(who), state.late.get(who, 0))
+            equals[who] = numbers.setdefault(standing, len(numbers))
         ways = []
         for cost, choice in found:
             for who, own in alone.items():
@@ -174,7 +179,8 @@ def _settled(state: State, turn: Turn) -> Cost:
         (difference - turn.due.get(person, 0) + turn.served.get(person, 0)) ** 2
         for person, difference in state.differences.items()
     )
-    return 0, sum(state.since(person) == 1 for person in turn.served), squares, 0, 0
+    late = sum((seconds + turn.late.get(person, 0)) ** 2 for person, seconds in state.late.items())
+    return 0, sum(state.since(person) == 1 for person in turn.served), squares, 0, late
 
 
 def _shortlist(state: State, turn: Turn, piece: Piece, kinds: Kinds) -> dict[int, Cost]:

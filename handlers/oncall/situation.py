@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from db import oncall, oncall_holidays, oncall_members, oncall_swaps
+from db import oncall, oncall_holidays, oncall_members, oncall_swaps, people
 from db.oncall import Duty, Served
 from db.oncall_holidays import COUNTRY, WORKED, Holiday
 from db.oncall_members import Absence, Candidate, Period
@@ -38,11 +38,13 @@ class Situation:
     absences: tuple[Absence, ...]
     holidays: Mapping[date, Holiday]
     swaps: tuple[Swap, ...]
+    admins: frozenset[int] = frozenset()
 
     @property
     def digest(self) -> str:
         """Equal while nothing has changed that a decision could depend on; time alone changes nothing."""
-        return sha256(repr(replace(self, now=0)).encode()).hexdigest()
+        slots = [(slot, replace(duty.planned, reason={}), duty.override) for slot, duty in self.duties.items()]
+        return sha256(repr((replace(self, now=0, duties={}, admins=frozenset()), slots)).encode()).hexdigest()
 
     @property
     def rules(self) -> Rules:
@@ -138,6 +140,7 @@ def gather(tx: Connection, context: Context, now: int) -> Situation:
         absences=tuple(oncall_members.absences(tx, workspace_id)),
         holidays={one.date: one for one in oncall_holidays.all_from(tx, workspace_id, today)},
         swaps=tuple(oncall_swaps.open_(tx, workspace_id)),
+        admins=people.admin_ids(tx),
     )
 
 

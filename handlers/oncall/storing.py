@@ -35,12 +35,13 @@ def store(tx: Connection, context: Context, decision: Decision, now: int) -> Non
     _tell(tx, context, decision, now)
     _alert(tx, context, decision, now)
     consequence = decision.consequence
+    moved = 0 if decision.asked else len(consequence.moves)
     log.info(
         "oncall_changed",
         request=decision.request.kind,
         run=run_id(before),
         slots=len(changed),
-        moved=len(consequence.moves),
+        moved=moved,
         unfilled=len(consequence.unfilled),
     )
 

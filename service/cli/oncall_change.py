@@ -155,7 +155,7 @@ def change(make: Make, *, dry_run: bool, as_json: bool) -> None:
 
     found = session.run(work)
     if as_json:
-        print_json({**asdict(found), "done": not dry_run})
+        print_json({**_plain(found), "done": not dry_run})
         return
     show_consequence(found)
     note("Nothing was changed (--dry-run)." if dry_run else "Done.")
@@ -177,6 +177,18 @@ def show_consequence(found: Consequence) -> None:
         note(warning)
     if not (found.moves or found.added):
         say("No shift moves.")
+
+
+def _plain(found: Consequence) -> dict[str, Any]:
+    """As JSON has it: a slot's day and rotation by name."""
+    whole = asdict(found)
+    for moves in ("moves", "added"):
+        whole[moves] = [{**one["slot"]._asdict(), **_rest(one)} for one in whole[moves]]
+    return {**whole, "unfilled": [slot._asdict() for slot in found.unfilled]}
+
+
+def _rest(move: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in move.items() if key != "slot"}
 
 
 def _moved(span: Span) -> dict[str, Any]:

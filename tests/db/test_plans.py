@@ -1,16 +1,18 @@
 """Hot statements use an index whatever the size (S1.9: one person in under 10 ms at 10,000 people)."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert
 
-from db import identities, inbox, limits, outbox, people, sync, user_data
+from db import identities, inbox, limits, oncall, oncall_feeds, oncall_members, outbox, people, sync, user_data
 from db.database import transaction
 from db.tables import users
 
 PEOPLE = 10_000
+DAY = date(2026, 11, 3)
 Look = Callable[[Connection], Any]
 
 
@@ -95,6 +97,13 @@ HOT: dict[str, tuple[Look, str]] = {
     "data of a person": (lambda tx: user_data.load(tx, 1), "(user_id=?)"),
     "rotations of a person": (lambda tx: people.rotations(tx, 1, [1]), "(workspace_id=? AND user_id=?)"),
     "members of a rotation": (lambda tx: people.in_rotation(tx, 1, "AM"), "workspace_members"),
+    "who is on call": (lambda tx: oncall.at(tx, 1, 5, DAY, DAY), "(workspace_id=? AND date>? AND date<?)"),
+    "who comes next": (lambda tx: oncall.after(tx, 1, 5, DAY, 3), "(workspace_id=? AND date>?)"),
+    "one shift": (lambda tx: oncall.one(tx, 1, DAY, "PM"), "(workspace_id=? AND date=? AND rotation=?)"),
+    "shifts of a person": (lambda tx: oncall.of_person(tx, 1, 1, DAY, 5), "(workspace_id=? AND date>?)"),
+    "erasure of a person's shifts": (lambda tx: oncall.forget(tx, 1, "x"), "ix_oncall_schedule_user_id_date"),
+    "a calendar feed": (lambda tx: oncall_feeds.by_hash(tx, "x"), "(token_hash=?)"),
+    "whether somebody is in a rotation": (lambda tx: oncall_members.is_one(tx, 1), "ix_workspace_members_user_id"),
     "a page of people": (lambda tx: people.page(tx, after=50), "INTEGER PRIMARY KEY (rowid>?)"),
 }
 

@@ -35,6 +35,7 @@ RECORDED_EDGES = sorted(
     for platform in ("clerk", "slack")
     for path in (FIXTURES / platform / "edge").glob("*")
 )
+BUT_JOBS = {"sync_actions": " WHERE sink <> 'clock'"}  # their marks are there from the start
 TABLES = ("users", "identities", "user_data", "workspace_members", "limits", "sync_actions")
 
 
@@ -49,7 +50,7 @@ async def test_every_fixture_is_accepted_and_has_its_effect(web: Web, name: str)
     status, changed = EFFECTS[name]
     platform, _, kind = name.partition("/")
     assert await (web.clerk if platform == "clerk" else web.slack)(fixture(name)) == status
-    assert {table for table in TABLES if web.rows(f"SELECT 1 FROM {table}")} == changed  # noqa: S608
+    assert {table for table in TABLES if web.rows(f"SELECT 1 FROM {table}{BUT_JOBS.get(table, '')}")} == changed  # noqa: S608
     (event,) = web.events()
     assert (event["source"], event["type"], event["status"]) == (platform, kind, status)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.oncall.model import Member, Plan, Shift, Slot
+from handlers.oncall.model import DEFAULT_RULES, Member, Plan, Shift, Slot
 from tests.handlers.oncall.plans import (
     AM,
     DAY,
@@ -104,16 +104,40 @@ def test_a_new_holiday_removes_its_slots_and_says_so() -> None:
 
 
 def test_a_stand_in_stays_even_outside_the_freeze_window_and_so_does_the_rest_of_that_turn() -> None:
-    first = team(*SIXTEEN).plan(weeks=6)
-    tuesday = Slot(MONDAY + 4 * WEEK + DAY, "Core")
-    rows = [replace(shift, override=9) if shift.slot == tuesday else shift for shift in first.assignments]
-    busy = [replace(shift, override=1) if shift.slot.date < MONDAY + WEEK else shift for shift in rows]
-    made = team(*SIXTEEN).plan(MONDAY + WEEK, 6, busy)
-    week = {shift.slot: shift for shift in made.assignments if shift.slot.rotation == "Core"}
-    before = {shift.slot: shift for shift in rows}
-    assert all(
-        week[slot] == before[slot] for slot in week if slot.date >= MONDAY + 4 * WEEK and slot.date < MONDAY + 5 * WEEK
-    )
+    company = team(*SIXTEEN, rules=replace(DEFAULT_RULES, tolerance=0))
+    first = company.plan(weeks=6)
+    monday = MONDAY + 4 * WEEK
+    owner = servers(first)[Slot(monday, "Core")]
+    stand_in = next(n for n in range(7, 17) if n != owner)
+    busy = [replace(shift, override=owner) if shift.slot.date < MONDAY + WEEK else shift for shift in first.assignments]
+    rows = [replace(s, override=stand_in) if s.slot == Slot(monday + DAY, "Core") else s for s in busy]
+    anew = servers(company.plan(MONDAY + WEEK, 6, busy))
+    kept = servers(company.plan(MONDAY + WEEK, 6, rows))
+    week = [Slot(monday + n * DAY, "Core") for n in range(5)]
+    assert owner not in {anew[slot] for slot in week}
+    assert [kept[slot] for slot in week] == [owner, stand_in, owner, owner, owner]
+
+
+def test_nobody_stays_in_adjacent_weeks_only_because_it_was_planned_so() -> None:
+    rules = replace(DEFAULT_RULES, rotations=DEFAULT_RULES.rotations[:1], tolerance=1e9)
+    rows = [Shift(Slot(MONDAY + at * WEEK + n * DAY, "AM"), 1) for at in (3, 4) for n in range(5)]
+    made = team(AM, AM, AM, rules=rules).plan(weeks=5, history=rows)
+    assert len({servers(made)[Slot(MONDAY + at * WEEK, "AM")] for at in (3, 4)}) == 2
+
+
+def test_what_is_planned_outside_the_freeze_window_stays_unless_another_choice_is_clearly_better() -> None:
+    company = team(*SIXTEEN)
+    strict = replace(company, rules=replace(DEFAULT_RULES, tolerance=0))
+    first = company.plan(weeks=6)
+    owner = servers(first)[Slot(MONDAY + 4 * WEEK, "Core")]
+
+    def helped_out(days: int) -> list[Shift]:
+        slots = {Slot(MONDAY + n * DAY, "AM") for n in range(days)}
+        return [replace(shift, override=owner) if shift.slot in slots else shift for shift in first.assignments]
+
+    assert company.plan(MONDAY + WEEK, 5, helped_out(1)).moved == ()
+    assert strict.plan(MONDAY + WEEK, 5, helped_out(1)).moved != ()
+    assert company.plan(MONDAY + WEEK, 5, helped_out(5)).moved != ()
 
 
 def test_a_stand_in_who_goes_on_leave_hands_the_shift_back() -> None:

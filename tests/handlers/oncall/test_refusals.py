@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+from sqlalchemy import text
 
 from handlers.oncall import asking, words
 from handlers.oncall.refusal import Refusal
@@ -77,6 +78,24 @@ def test_an_override_by_someone_outside_the_workspace(team: Team) -> None:
     assert "not in this workspace" in team.refused(Override(date=DAY, rotation="PM", person=outsider))
     said = team.refused(Override(date=DAY, rotation="PM", person=spare(team, DAY, "PM"), by=outsider))
     assert said.startswith("You are not in this workspace: ask an administrator")
+
+
+def test_what_only_administrators_may(team: Team) -> None:
+    ada, ben = team.ids["Ada"], team.ids["Ben"]
+    for request in (
+        Replan(by=ada),
+        SetHoliday(date=DAY, by=ada),
+        ChangeSettings(changes={"zone": "UTC"}, by=ada),
+        AddTimeOff(person=ben, first=DAY, last=DAY, by=ada),
+    ):
+        assert "Only an administrator can" in team.refused(request)
+    team.ask(AddTimeOff(person=ben, first=in_days(70), last=in_days(71), by=ben))
+    absence = asking.absences(team.tx, CONTEXT, team.now)[0][0].id
+    assert "not your time off" in team.refused(RemoveTimeOff(absence=absence, by=ada))
+    boss = team.join("Boss")
+    team.tx.execute(text("UPDATE users SET role = 'admin' WHERE id = :id"), {"id": boss})
+    team.ask(RemoveTimeOff(absence=absence, by=boss))
+    team.ask(Override(date=DAY, rotation="PM", person=spare(team, DAY, "PM"), by=boss))
 
 
 def test_an_override_with_somebody_who_is_not_active(team: Team) -> None:

@@ -171,7 +171,7 @@ def test_a_swap_is_asked_for_listed_and_accepted(planned: Rollcall) -> None:
 def test_a_swap_for_one_of_theirs(planned: Rollcall) -> None:
     late, early = server(planned, TUESDAY, "PM"), server(planned, TUESDAY, "AM")
     asked = planned("oncall", "swap", TUESDAY, "PM", f"{early}@example.com", "--for", TUESDAY, "AM", "--json")
-    moves = {(one["slot"][1], one["after_name"].split()[0]) for one in said(asked)["moves"]}
+    moves = {(one["rotation"], one["after_name"].split()[0]) for one in said(asked)["moves"]}
     assert moves == {("PM", early), ("AM", late)}
 
 
