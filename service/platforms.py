@@ -6,7 +6,7 @@ from db.database import Database
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.calendar import Calendars
-from handlers.notion.calendar_cycle import daily_cycle
+from handlers.notion.calendar_cycle import daily_cycle, shown_after
 from handlers.notion.sink import NotionSink
 from handlers.oncall.daily import daily_plan
 from handlers.people.linking import NOTION
@@ -51,8 +51,10 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
     """What this installation does at a time, rather than because something came in."""
-    calendar = (daily_cycle(context),) if settings.notion_api_token and settings.calendar else ()
-    return (daily_plan(context), *calendar)
+    plan = daily_plan(context)
+    if settings.notion_api_token and settings.calendar:
+        return shown_after(plan, context), daily_cycle(context)
+    return (plan,)
 
 
 def notion_sink(api: NotionApi, settings: Settings, context: Context) -> NotionSink:
