@@ -8,7 +8,7 @@ from db.sqlite import SqliteFile
 from handlers.clerk import events as clerk
 from handlers.notion.api import NotionApi
 from handlers.notion.calendar import Calendars
-from handlers.notion.calendar_cycle import daily_cycle
+from handlers.notion.calendar_cycle import daily_cycle, shown_after
 from handlers.notion.sink import NotionSink
 from handlers.oncall import erasure
 from handlers.oncall.changeover import changeover
@@ -76,7 +76,9 @@ def sinks(settings: Settings, database: Database, context: Context) -> list[Sink
 def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
     """What this installation does at a time, rather than because something came in."""
     keep = Keep(settings.keep_event_bodies_days, settings.keep_sync_logs_days, settings.keep_settled_marks_days)
-    found = [Job(PURGE, Purge(keep).run), daily_plan(context)]
+    calendar = bool(settings.notion_api_token and settings.calendar)
+    plan = daily_plan(context)
+    found = [Job(PURGE, Purge(keep).run), shown_after(plan, context) if calendar else plan]
     file = database_file(settings.database_url)
     if settings.backup_dir and file is not None:  # PostgreSQL: `rollcall backup` from cron, or its own tools
         backup = Backup(
@@ -85,7 +87,7 @@ def jobs(settings: Settings, context: Context) -> tuple[Job, ...]:
         found.append(Job(BACKUP, backup.run))
     if SLACK in context.sinks:
         found += [changeover(context, SLACK, (TOPIC, GROUP)), reminders(context)]
-    if settings.notion_api_token and settings.calendar:
+    if calendar:
         found.append(daily_cycle(context))
     return tuple(found)
 

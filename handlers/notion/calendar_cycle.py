@@ -182,8 +182,19 @@ def mark_upcoming(tx: Connection, context: Context, now: int) -> int:
     return outbox.mark_many(tx, context.workspace_id, CALENDAR, keys, now)
 
 
+def shown_after(plan: Job, context: Context) -> Job:
+    """The job that plans, and a cycle after each of its runs that did not fail (S2.3)."""
+
+    async def run(database: Database, now: int) -> int:
+        due = await plan.run(database, now)
+        await database.write(_raise_cycle, context, now)
+        return due
+
+    return Job(plan.key, run)
+
+
 def daily_cycle(context: Context) -> Job:
-    """Raises the cycle's mark, at every start and after each day's plan: the clock waits for no Notion (S2.3)."""
+    """Raises the cycle's mark, at every start and after the hour of planning, also where planning failed."""
 
     async def run(database: Database, now: int) -> int:
         return await database.write(_raise_cycle, context, now)

@@ -10,7 +10,7 @@ from handlers.alerts import alert
 from handlers.oncall import settings
 from handlers.oncall.consequence import spans
 from handlers.oncall.decision import NEW, Decision
-from handlers.oncall.keys import CALENDAR, CHANGEOVER, CYCLE, SLACK, message_key, shift_key
+from handlers.oncall.keys import CALENDAR, CHANGEOVER, SLACK, message_key, shift_key
 from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.replanning import run_id
@@ -31,8 +31,6 @@ def store(tx: Connection, context: Context, decision: Decision, now: int) -> Non
     changed = _changed(before, after)
     if CALENDAR in context.sinks:
         outbox.mark_many(tx, context.workspace_id, CALENDAR, [shift_key(slot) for slot in changed], now)
-        if decision.request.kind == "plan":
-            outbox.mark(tx, context.workspace_id, (CALENDAR,), CYCLE, now)
     if changed:
         outbox.mark(tx, context.workspace_id, (CLOCK,), CHANGEOVER, now)
     _tell(tx, context, decision, now)

@@ -12,11 +12,13 @@ from structlog.testing import capture_logs
 from handlers.notion import setup
 from handlers.notion.api import NotionApi
 from handlers.notion.calendar import CURRENT, PAST, TABLES
+from handlers.notion.calendar_cycle import shown_after
 from handlers.notion.sink import USERS_EVERY_MS, NotionSink
 from handlers.notion.table import KEY, span
+from handlers.oncall.daily import daily_plan
 from handlers.oncall.desk import Desk
 from handlers.oncall.membership import rotate
-from handlers.oncall.requests import AddTimeOff, Replan
+from handlers.oncall.requests import AddTimeOff
 from service.relay import SinkLoop
 from tests.rota import (
     MONDAY,
@@ -114,11 +116,16 @@ async def test_s2_2_an_override_taken_back_empties_its_column(stage: Stage) -> N
     assert (stage.creates, stage.updates) == (1, 1)
 
 
+async def generate(stage: Stage) -> None:
+    """As the clock does it, daily and soon after somebody came or went."""
+    await shown_after(daily_plan(CONTEXT), CONTEXT).run(stage.database, stage.clock())
+
+
 async def plan(stage: Stage) -> None:
-    """Three people, one in each pool; the schedule is generated as the clock does it."""
+    """Three people, one in each pool; the schedule is generated."""
     for user_id, rotation in ((1, "AM"), (2, "PM"), (3, "AM")):
         await stage.database.write(rotate, user_id, [rotation], CONTEXT, stage.clock())
-    await Desk(stage.database, CONTEXT).confirm(Replan(anyway=True), None, stage.clock())
+    await generate(stage)
 
 
 async def test_s2_3_after_a_generation_the_calendar_shows_it(stage: Stage) -> None:
@@ -374,7 +381,7 @@ async def test_a_person_who_goes_leaves_no_name_in_the_shifts_to_come(stage: Sta
     await plan(stage)
     await stage.run(1000)
     await stage.remove("user_ada")
-    await Desk(stage.database, CONTEXT).confirm(Replan(anyway=True), None, stage.clock())
+    await generate(stage)
     await stage.run(1000)
     await agreed(stage)
     upcoming = [row for row in current(stage) if row["Date"]["start"] > "2027-01-14"]

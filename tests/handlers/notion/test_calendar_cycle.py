@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.notion.calendar_cycle import AFTER_PLAN_MS, CHECK, JOB, daily_cycle
+from db.database import Database
+from handlers.notion.calendar_cycle import AFTER_PLAN_MS, CHECK, JOB, daily_cycle, shown_after
 from handlers.oncall import settings
-from handlers.oncall.daily import next_run
+from handlers.oncall.daily import daily_plan, next_run
 from handlers.oncall.hours import local
 from handlers.oncall.keys import CYCLE
-from handlers.schedule import CLOCK, Schedule, arm
+from handlers.schedule import CLOCK, Job, Schedule, arm
 from service.relay import SinkLoop
 from service.settings import Settings
 from tests.rota import (
@@ -121,6 +122,17 @@ async def test_s2_3_the_clock_raises_a_cycle_at_every_start_and_after_each_days_
     chosen = await stage.database.read(settings.load, CONTEXT)
     assert armed["available_at"] == next_run(chosen, stage.clock()) + AFTER_PLAN_MS
     assert list(stage.world.requests) == []  # the clock asks Notion for nothing
+
+
+async def test_s2_3_a_cycle_follows_each_plan_that_did_not_fail(stage: Stage) -> None:
+    async def fails(_database: Database, _now: int) -> int:
+        raise RuntimeError
+
+    for plan, expected in ((Job("oncall:plan", fails), set()), (daily_plan(CONTEXT), {CYCLE})):
+        job = shown_after(plan, CONTEXT)
+        await stage.database.write(arm, [job], CONTEXT, stage.clock())
+        await SinkLoop(stage.database, Schedule([job], CONTEXT, stage.clock), CONTEXT, stage.clock).drain()
+        assert (await stage.marks()).keys() & {CYCLE} == expected
 
 
 async def test_s2_3_a_notion_that_hangs_does_not_hold_up_the_clock(stage: Stage) -> None:
