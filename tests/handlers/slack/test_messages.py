@@ -207,7 +207,7 @@ async def test_a_channel_or_group_that_cannot_be_written_stops_no_message(office
         office.world.faults.add(platform="slack", path_prefix=path, status=200, code=error, times=None)
     await post(office, office.row("Bob"), "hello")
     await tick(office, SOON)
-    assert office.heard("Bob") == ["hello"]
+    assert "hello" in office.heard("Bob")
     assert office.web.rows("SELECT * FROM limits WHERE name = 'slack' AND paused_at IS NOT NULL") == []
 
 
