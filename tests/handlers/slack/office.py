@@ -34,10 +34,7 @@ LAST = ("Byron", "Mire", "Dahl", "Egan", "Falk", "Tern")
 AT = datetime(2026, 12, 2, 10, tzinfo=UTC)  # a Wednesday, in the hours of AM
 URL = "http://rollcall.test"
 TABLES = ("oncall_schedule", "oncall_schedule_overrides", "time_off", "shift_swaps", "webhook_events")
-MESSAGES = """
-    SELECT json_extract(payload, '$.person') AS person, json_extract(payload, '$.text') AS text FROM sync_actions
-    WHERE sink = 'slack' AND json_extract(payload, '$.person') IS NOT NULL ORDER BY id
-"""
+MESSAGES = "SELECT payload FROM sync_actions WHERE sink = 'slack' AND payload IS NOT NULL ORDER BY id"
 
 
 @dataclass
@@ -102,7 +99,8 @@ class Office:
 
     def messages(self) -> list[tuple[str, str]]:
         """Messages to people, sent or to be sent: to whom, what."""
-        return [(self.name_of(row["person"]), row["text"]) for row in self.web.rows(MESSAGES)]
+        payloads = [row["payload"] for row in self.web.rows(MESSAGES)]
+        return [(self.name_of(one["person"]), one["text"]) for one in payloads if one.get("person")]
 
     def marks(self) -> set[str]:
         return {row["key"] for row in self.web.rows("SELECT key FROM sync_actions WHERE sink = 'slack'")}

@@ -179,7 +179,8 @@ def result(**changes: Any) -> Result:
         "clerk user.updated": Counter(applied=2, stale=4, rejected=5),
         "slack user_change": Counter(applied=1, ignored=6),
     }
-    return Result(**{"answers": answers, "people": 4, "comparison": Comparison(4, 4), "calendar": Comparison(6, 6), **changes})
+    compared = {"comparison": Comparison(4, 4), "calendar": Comparison(6, 6)}
+    return Result(**{"answers": answers, "people": 4, **compared, **changes})
 
 
 def test_the_table_counts_every_answer_by_sender(
