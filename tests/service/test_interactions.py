@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,6 +19,7 @@ from handlers.slack.forms import COMMANDS, FORM, INTERACTIVITY, MODELS, read
 from service.app import BODY_LIMIT
 from service.sandbox.senders import sign_slack
 from service.sandbox.slack_hand import Hand, form_of
+from tests.databases import locked
 from tests.handlers.slack.office import Office, opened
 from tests.service.web import SLACK_SECRET, Serve
 
@@ -234,18 +234,10 @@ async def test_a_line_in_the_log_has_ids_but_nothing_that_was_typed(office: Offi
 # --- a database that takes nothing ---
 
 
-@contextlib.contextmanager
-def locked(office: Office) -> Any:
-    with contextlib.closing(sqlite3.connect(office.web.file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
-
-
 async def test_a_locked_database_is_told_in_the_window_which_can_be_confirmed_again(office: Office) -> None:
     hand = await window(office)
     before = office.everything()
-    with locked(office):
+    with locked(office.web.url):
         heard = await hand.submit()
         assert heard.status == 200
         assert "The database is busy" in heard.text
@@ -256,7 +248,7 @@ async def test_a_locked_database_is_told_in_the_window_which_can_be_confirmed_ag
 
 
 async def test_questions_are_answered_while_the_database_is_locked(office: Office) -> None:
-    with locked(office):
+    with locked(office.web.url):
         assert "On call now" in (await office.hand("Ada").type("/oncall")).text
 
 

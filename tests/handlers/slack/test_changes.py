@@ -144,7 +144,8 @@ async def test_time_off_moves_shifts_and_can_be_ended(office: Office) -> None:
     assert f"{duty.planned.rotation}: Eve Falk" in hand.reads()
     await hand.submit()
     (row,) = office.web.rows("SELECT * FROM time_off")
-    assert (row["user_id"], row["first_date"], row["reason"]) == (office.row("Eve"), day.isoformat(), "of <a party>")
+    assert (row["user_id"], str(row["first_date"])) == (office.row("Eve"), day.isoformat())
+    assert row["reason"] == "of <a party>"
     assert (await office.shift(day, duty.planned.rotation)).final_id != office.row("Eve")
     assert "Eve" in {name for name, _ in office.messages()}
     await hand.type("/oncall", f"back {day}")
@@ -208,7 +209,7 @@ async def test_a_swap_in_windows(office: Office) -> None:
     assert (await hand.submit()).text.startswith("Done")
     (swap,) = office.web.rows("SELECT * FROM shift_swaps")
     assert (swap["user_id"], swap["other_id"]) == (office.row("Cleo"), office.row("Dov"))
-    assert (swap["other_date"], swap["reason"]) == (theirs.planned.date.isoformat(), "family & friends")
+    assert (str(swap["other_date"]), swap["reason"]) == (theirs.planned.date.isoformat(), "family & friends")
 
 
 async def test_a_swap_for_nothing_in_return(office: Office) -> None:
@@ -222,7 +223,7 @@ async def test_a_swap_for_nothing_in_return(office: Office) -> None:
 
 
 async def test_planning_anew_is_for_administrators(office: Office) -> None:
-    await office.web.write(lambda tx: tx.exec_driver_sql("UPDATE users SET role = 'admin' WHERE name LIKE 'Olga%'"))
+    await office.web.write(lambda tx: tx.exec_driver_sql("UPDATE users SET role = 'admin' WHERE name = 'Olga Tern'"))
     hand = office.hand("Olga")
     await hand.type("/oncall", "plan")
     assert "Plan the schedule anew" in hand.reads()

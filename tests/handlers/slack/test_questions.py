@@ -1,11 +1,13 @@
 """What people ask with a command is answered to them alone, in their own time zone, and changes nothing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from sqlalchemy import insert
 
+from db.tables import user_data
 from tests.handlers.slack.office import AT, Office
 
 
@@ -57,7 +59,9 @@ async def test_week_shows_every_shift_of_it(office: Office, text: str) -> None:
     shown = await asked(office, "Ada", "/oncall", text)
     monday = "2026-12-07" if "09" in text else "2026-11-30"
     days = office.web.rows(
-        "SELECT name, rotation FROM oncall_schedule WHERE date >= ? AND date <= date(?, '+6 days')", monday, monday
+        "SELECT name, rotation FROM oncall_schedule WHERE date >= ? AND date <= ?",
+        monday,
+        (date.fromisoformat(monday) + timedelta(days=6)).isoformat(),
     )
     assert len(days) >= 9
     for row in days:
@@ -100,13 +104,14 @@ async def test_rollcall_tells_when_each_side_last_heard(office: Office) -> None:
     row = office.row("Ada")
 
     def synced(tx: Any) -> None:
-        tx.exec_driver_sql(
-            "INSERT INTO user_data VALUES (?, 'last_clerk_sync', '\"2026-12-01T08:00:00.000Z\"')", (row,)
-        )
-        values = (f"person:{row}", int(datetime(2026, 12, 1, 9, tzinfo=UTC).timestamp() * 1000))
-        tx.exec_driver_sql(
-            "INSERT INTO sync_logs (workspace_id, sink, key, generation, attempt, at, duration_ms, operation, outcome)"
-            " VALUES (1, 'notion', ?, 1, 1, ?, 5, 'update', 'delivered')",
+        tx.execute(insert(user_data).values(user_id=row, key="last_clerk_sync", value="2026-12-01T08:00:00.000Z"))
+        values = {"key": f"person:{row}", "at": int(datetime(2026, 12, 1, 9, tzinfo=UTC).timestamp() * 1000)}
+        tx.execute(
+            sql(
+                "INSERT INTO sync_logs"
+                " (workspace_id, sink, key, generation, attempt, at, duration_ms, operation, outcome)"
+                " VALUES (1, 'notion', :key, 1, 1, :at, 5, 'update', 'delivered')"
+            ),
             values,
         )
 

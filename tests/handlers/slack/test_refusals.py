@@ -3,8 +3,9 @@
 from datetime import date
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, select, update
 
+from db.tables import users, workspace_members
 from handlers.oncall.requests import AddTimeOff, SetHoliday
 from service.clock import now_ms
 from tests.handlers.slack.office import Office
@@ -139,11 +140,10 @@ async def test_a_rotation_with_nobody(office: Office) -> None:
 
 def only(tx: Connection, names: tuple[str, ...], rotation: str | None = None) -> None:
     """These are left in the rotations (or all in this one); Ada is an administrator."""
-    marks = ", ".join("?" * len(names))
-    kept = f"SELECT id FROM users WHERE name IN ({marks})"  # noqa: S608 - names of ours
-    tx.exec_driver_sql(f"DELETE FROM workspace_members WHERE user_id NOT IN ({kept})", names)  # noqa: S608 - as above
+    kept = select(users.c.id).where(users.c.name.in_(names))
+    tx.execute(delete(workspace_members).where(workspace_members.c.user_id.not_in(kept)))
     if rotation:
-        tx.exec_driver_sql("UPDATE workspace_members SET rotation = ?", (rotation,))
+        tx.execute(update(workspace_members).values(rotation=rotation))
     tx.exec_driver_sql("UPDATE users SET role = 'admin' WHERE name = 'Ada Byron'")
 
 
