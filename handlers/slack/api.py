@@ -35,9 +35,9 @@ class Declined(Refused):
         self.code = code
 
 
-def web_client(token: str | None, base_url: str, timeout_s: int = TIMEOUT_S) -> AsyncWebClient:
+def web_client(token: str | None, base_url: str, timeout_s: int | None = None) -> AsyncWebClient:
     """slack_sdk's client without its own retries: ours are the only ones."""
-    return AsyncWebClient(token, base_url=base_url, timeout=timeout_s, retry_handlers=[])
+    return AsyncWebClient(token, base_url=base_url, timeout=timeout_s or TIMEOUT_S, retry_handlers=[])
 
 
 async def call(request: Awaitable[Any], down: frozenset[str] = SINK_ERRORS) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 from sqlalchemy import insert
+from sqlalchemy import text as sql
 
 from db.tables import user_data
 from tests.handlers.slack.office import AT, Office
