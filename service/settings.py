@@ -17,6 +17,7 @@ from handlers.clerk.signature import WrongSecret, key_of
 
 EMBEDDED, WORKER = "embedded", "worker"  # who delivers marks: `rollcall serve` itself, or `rollcall worker`
 LEAST_DAYS_OF_MARKS = 7
+SLOWEST_RATE = 0.25  # requests a second: slower, and a slot lies beyond what a lease waits for (service/limiter.py)
 
 
 class SettingsError(Exception):
@@ -155,6 +156,13 @@ class Settings(BaseSettings):
                 "must not be the data source of NOTION_CALENDAR_DATA_SOURCE_ID: past shifts are moved out of it"
             )
         return past
+
+    @field_validator("notion_requests_per_second")
+    @classmethod
+    def _is_a_rate(cls, rate: float) -> float:
+        if 0 < rate < SLOWEST_RATE:
+            raise ValueError("must be 0 (no limit of our own) or at least 0.25")
+        return rate
 
     @field_validator("log_level")
     @classmethod

@@ -64,7 +64,7 @@ WRONG = {
     "KEEP_SETTLED_MARKS_DAYS": ("-1", "6", "40000", "month"),
     "BACKUP_EVERY_MINUTES": ("0", "20000", "hour"),
     "BACKUP_KEEP_DAYS": ("0", "4000", "week"),
-    "NOTION_REQUESTS_PER_SECOND": ("-1", "2000", "fast"),
+    "NOTION_REQUESTS_PER_SECOND": ("0.1", "-1", "2000", "fast"),
 }
 DATA_SOURCES = {f"NOTION_{name}_DATA_SOURCE_ID" for name in ("PEOPLE", "CALENDAR", "PAST_CALENDAR")}
 ANYTHING_GOES = {

@@ -55,6 +55,7 @@ WRONG = [
     ("BACKUP_EVERY_MINUTES", "0", "greater than or equal to 1"),
     ("BACKUP_KEEP_DAYS", "0", "greater than or equal to 1"),
     ("NOTION_REQUESTS_PER_SECOND", "three", "a valid number"),
+    ("NOTION_REQUESTS_PER_SECOND", "0.2", "0 (no limit of our own) or at least 0.25"),
     ("NOTION_REQUESTS_PER_SECOND", "-1", "greater than or equal to 0"),
     ("NOTION_REQUESTS_PER_SECOND", "nan", "equal to"),
     ("NOTION_REQUESTS_PER_SECOND", "inf", "less than or equal to 1000"),
