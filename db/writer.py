@@ -28,6 +28,7 @@ CROWD = 8  # calls in one batch that make the writer expect more
 GATHER_S = 0.001  # how long a writer under load waits to see whether more calls come in,
 GATHER_TURNS = 10  # and how often at the most
 LOCK_LOOK_S = (0.0005, 0.01)  # how often to ask for the file's write lock: at first, and when somebody keeps it
+OPENING_S = 0.25  # to wait while another process opens or closes the file
 LOCK_PATIENCE = 100  # looks, until somebody keeps it
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
 MARKED = "marked"  # in a connection's info: the marks its transaction made due
@@ -84,7 +85,7 @@ class Writer:
     # --- on the writer thread ---
 
     def _run(self) -> None:
-        engine = self.file.writer_engine(timeout_s=0.0)
+        engine = self.file.writer_engine(timeout_s=OPENING_S)
         tx: Connection | None = None
         while (batch := self._next_batch()) is not None:
             if not batch and not self.listeners:
@@ -109,6 +110,7 @@ class Writer:
 
     def _connect(self, engine: Engine) -> Connection:
         tx = engine.connect()
+        _raw(tx).execute("PRAGMA busy_timeout=0")  # from here on we look for the lock ourselves
         go_direct(tx)
         self._seen_version = -1  # versions of two connections cannot be compared
         return tx
