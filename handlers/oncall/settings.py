@@ -1,5 +1,6 @@
 """What a workspace chose about being on call: hours, zone, working days, …; checked where it is written (S2.1)."""
 
+import functools
 import re
 from datetime import date, datetime, time
 from typing import Annotated, Any
@@ -20,6 +21,12 @@ NAMES = tuple(rotation.name for rotation in DEFAULT_ROTATIONS)
 POOLS = {rotation.name: rotation.pools for rotation in DEFAULT_ROTATIONS}
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+@functools.cache
+def _countries() -> dict[str, list[str]]:
+    """Subdivisions by country. Asking loads every country's calendar, half a second: once, and only where it matters."""
+    return holidays.list_supported_countries()
 
 
 def _days(value: Any) -> Any:
@@ -87,13 +94,14 @@ class OnCallSettings(BaseModel):
 
     @model_validator(mode="after")
     def _has_holidays(self) -> "OnCallSettings":
-        known = holidays.list_supported_countries()
         if self.country is None:
             if self.subdivision is not None:
                 raise ValueError("subdivision needs a country: set it too, such as country=DE subdivision=BE")
-        elif self.country not in known:
+            return self
+        known = _countries()
+        if self.country not in known:
             raise ValueError("country must be a code such as US, DE or IN, or none")
-        elif self.subdivision is not None and self.subdivision not in known[self.country]:
+        if self.subdivision is not None and self.subdivision not in known[self.country]:
             codes = ", ".join(known[self.country]) or "none"
             raise ValueError(f"subdivision of {self.country} must be one of {codes}")
         return self
