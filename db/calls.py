@@ -1,7 +1,7 @@
 """A `write` on its way to a writer thread and back: what to run, who waits for it, and whose fault a failure is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,12 @@ class Call:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)
+
+
+def deliver(batch: Iterable[Call]) -> None:
+    """In the event loop: tell everybody."""
+    for call in batch:
+        call.deliver()
 
 
 def translate(error: BaseException) -> Exception:

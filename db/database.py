@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoReaderFree
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db import statements
 from db.errors import Unavailable, WrongDatabase
 from db.sqlite import SqliteFile
 from db.writer import Due, Writer
@@ -161,6 +162,7 @@ def transaction(url: str, *, foreign_keys: bool = True) -> Iterator[Connection]:
             try:
                 yield tx
             except BaseException:
+                statements.forget(tx)
                 with suppress(DBAPIError):
                     tx.exec_driver_sql("ROLLBACK")
                 raise
@@ -175,7 +177,9 @@ def savepoint(tx: Connection) -> Iterator[None]:
     tx.exec_driver_sql("SAVEPOINT inner_work")
     try:
         yield
+        statements.flush(tx)
     except BaseException:
+        statements.forget(tx)
         tx.exec_driver_sql("ROLLBACK TO inner_work")
         tx.exec_driver_sql("RELEASE inner_work")
         raise

@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, not_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
-from db.statements import Statement
+from db.statements import Changes, Statement
 from db.tables import identities as t
 
 CLAIMED_AT_ONCE = 4  # addresses one statement asks for: those there were and are, and their traces
+NAMED_AT_ONCE = 2  # the address an identity has, and its trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ COLUMNS = (
     t.c.deleted_at,
     t.c.user_id,
 )
+CHANGING = tuple(column.name for column in COLUMNS[2:])
+INDEXED = ("email", "deleted_at", "user_id")
 ONE = Statement(
     select(*COLUMNS).where(t.c.provider == bindparam("provider"), t.c.external_id == bindparam("external_id"))
 )
@@ -56,7 +59,7 @@ AROUND = Statement(
     # One OR, or IN, says the same, but has SQLite build a table to look things up in.
     union_all(
         select(*COLUMNS).where(_named),
-        *(select(*COLUMNS).where(t.c.email == bindparam(f"email_{n}"), not_(_named)) for n in range(CLAIMED_AT_ONCE)),
+        *(select(*COLUMNS).where(t.c.email == bindparam(f"email_{n}"), not_(_named)) for n in range(NAMED_AT_ONCE)),
     )
 )
 OF_USER = Statement(select(*COLUMNS).where(t.c.user_id == bindparam("user_id")))
@@ -65,10 +68,11 @@ _put = insert(t)
 PUT = Statement(
     _put.on_conflict_do_update(
         index_elements=[t.c.provider, t.c.external_id],
-        set_={column.name: _put.excluded[column.name] for column in COLUMNS[2:]},
+        set_={name: _put.excluded[name] for name in CHANGING},
     ),
     columns=[column.name for column in COLUMNS],
 )
+CHANGES = Changes(t, and_(t.c.provider == bindparam("of_provider"), t.c.external_id == bindparam("of_external_id")))
 LINK = (
     update(t)
     .where(t.c.provider == bindparam("of_provider"), t.c.external_id == bindparam("of_external_id"))
@@ -87,18 +91,18 @@ def claiming(tx: Connection, emails: Iterable[str]) -> list[Identity]:
     wanted = sorted(emails)
     found = []
     for start in range(0, len(wanted), CLAIMED_AT_ONCE):
-        found += CLAIMING.rows(tx, _padded(wanted[start : start + CLAIMED_AT_ONCE]))
+        found += CLAIMING.rows(tx, _padded(wanted[start : start + CLAIMED_AT_ONCE], CLAIMED_AT_ONCE))
     return [Identity(*row) for row in found]
 
 
 def around(tx: Connection, ref: tuple[str, str], emails: Iterable[str]) -> list[Identity]:
-    """This identity, and every other that carries one of these (at most CLAIMED_AT_ONCE) addresses."""
+    """This identity, and every other that carries one of these (at most NAMED_AT_ONCE) addresses."""
     named = {"provider": ref[0], "external_id": ref[1]}
-    return [Identity(*row) for row in AROUND.rows(tx, named | _padded(list(emails)))]
+    return [Identity(*row) for row in AROUND.rows(tx, named | _padded(list(emails), NAMED_AT_ONCE))]
 
 
-def _padded(emails: list[str]) -> dict[str, str | None]:
-    return {f"email_{n}": emails[n] if n < len(emails) else None for n in range(CLAIMED_AT_ONCE)}
+def _padded(emails: list[str], to: int) -> dict[str, str | None]:
+    return {f"email_{n}": emails[n] if n < len(emails) else None for n in range(to)}
 
 
 def of_user(tx: Connection, user_id: int) -> list[Identity]:
@@ -111,7 +115,7 @@ def of_provider(tx: Connection, provider: str) -> list[Identity]:
 
 def put(tx: Connection, identity: Identity) -> None:
     """Store the whole row; the caller has made sure that it is the newest."""
-    PUT.run(
+    PUT.send(
         tx,
         {
             "provider": identity.provider,
@@ -124,6 +128,13 @@ def put(tx: Connection, identity: Identity) -> None:
             "user_id": identity.user_id,
         },
     )
+
+
+def change(tx: Connection, before: Identity, after: Identity) -> None:
+    """The row, which was `before`, becomes `after`; the caller has made sure that it is newer."""
+    columns = tuple(name for name in CHANGING if name not in INDEXED or getattr(after, name) != getattr(before, name))
+    values = {f"new_{name}": getattr(after, name) for name in columns}
+    CHANGES.of(columns).send(tx, {**values, "of_provider": after.provider, "of_external_id": after.external_id})
 
 
 def link(tx: Connection, ref: tuple[str, str], user_id: int | None) -> None:

@@ -112,7 +112,7 @@ def become(
     error: str | None = None,
 ) -> None:
     row = {"of_source": source, "of_event_id": event_id, "status": status}
-    BECOME.run(tx, {**row, "new_waiting_for": waiting_for, "error": error})
+    BECOME.send(tx, {**row, "new_waiting_for": waiting_for, "error": error})
 
 
 def fail(tx: Connection, event: Stored, error: str, now: int) -> int:

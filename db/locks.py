@@ -47,7 +47,7 @@ def hold(tx: Connection, ref: tuple[str, str], emails: Iterable[str | None] = ()
         return False
     digests = [sha256("\0".join(ref).encode()).hexdigest(), *(_digest(email) for email in emails if email)]
     keys = [EVERYBODY, *(_key(digest) for digest in digests)]
-    HOLD.rows(tx, {"keys": keys, "provider": ref[0], "external_id": ref[1]})
+    HOLD.send(tx, {"keys": keys, "provider": ref[0], "external_id": ref[1]})
     return True
 
 
@@ -55,7 +55,7 @@ def hold_everybody(tx: Connection) -> None:
     """Wait until nobody else decides about anybody."""
     if tx.dialect.name == "sqlite" or ALL_HELD in tx.info:
         return
-    HOLD_ALL.rows(tx, {"key": EVERYBODY})
+    HOLD_ALL.send(tx, {"key": EVERYBODY})
     tx.info[ALL_HELD] = True
 
 

@@ -149,7 +149,7 @@ def mark(tx: Connection, workspace_id: int, sinks: Iterable[str], key: str, now:
     """Say that `key` is out of date at each of these sinks."""
     for sink in sinks:
         row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
-        MARK.run(tx, row)
+        MARK.send(tx, row)
         writer.marked(tx, [(workspace_id, sink, key, now)])
 
 
@@ -164,7 +164,7 @@ def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str],
 def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, now: int) -> None:
     """Send a message that is not state, once: a second post of the same key changes nothing."""
     row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
-    POST.run(tx, {**row, "payload": payload})
+    POST.send(tx, {**row, "payload": payload})
     writer.marked(tx, [(workspace_id, sink, key, now)])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from db.statements import Statement
+from db.statements import Changes, Statement
 from db.tables import users as t
 from db.tables import workspace_members as members
 
@@ -33,16 +33,11 @@ UNIQUE = ("clerk_id", "email", "slack_user_id", "notion_person_id")
 DERIVED = tuple(t.c[name] for name in Person.__dataclass_fields__)
 
 _COLUMNS = tuple(Person.__dataclass_fields__)
-_NEW_COLUMNS = tuple(f"new_{name}" for name in _COLUMNS)
 _values = attrgetter(*_COLUMNS)
 ADD = Statement(insert(t), columns=[*_COLUMNS, "created_at", "updated_at"])
 ROW = Statement(select(*DERIVED).where(t.c.id == bindparam("id")))
 BY_IDS = select(t.c.id, *DERIVED).where(t.c.id.in_(bindparam("ids", expanding=True)))
-CHANGE = Statement(
-    update(t)
-    .where(t.c.id == bindparam("of_id"))
-    .values({name: bindparam(f"new_{name}") for name in (*_COLUMNS, "updated_at")})
-)
+CHANGES = Changes(t, t.c.id == bindparam("of_id"))
 RELEASE = {name: update(t).where(t.c.id == bindparam("of_id")).values({name: None}) for name in UNIQUE}
 REMOVE = delete(t).where(t.c.id == bindparam("of_id"))
 LOOKUPS = {name: select(t).where(t.c[name] == bindparam("value")) for name in ("id", *UNIQUE)}
@@ -114,9 +109,11 @@ def release(tx: Connection, user_id: int, column: str) -> None:
     tx.execute(RELEASE[column], {"of_id": user_id})
 
 
-def change(tx: Connection, user_id: int, person: Person, now: int) -> None:
-    row = dict(zip(_NEW_COLUMNS, _values(person), strict=True))
-    CHANGE.run(tx, {**row, "of_id": user_id, "new_updated_at": now})
+def change(tx: Connection, user_id: int, before: Person, person: Person, now: int) -> None:
+    """The row, which was `before`, becomes `person`."""
+    new = {name: value for name in _COLUMNS if (value := getattr(person, name)) != getattr(before, name)}
+    values = {f"new_{name}": value for name, value in new.items()}
+    CHANGES.of((*new, "updated_at")).send(tx, {**values, "new_updated_at": now, "of_id": user_id})
 
 
 def remove(tx: Connection, user_id: int) -> None:

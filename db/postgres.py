@@ -5,14 +5,15 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from db import statements
 from db.errors import WRITE_POSTGRESQL, WrongDatabase
 from db.json import from_json, to_json
-from db.statements import withhold_rows
+from db.postgres_cursor import withhold_rows
 
 READERS = 4
 READER_WAIT_S = 2.0  # for one of them to be free
@@ -120,7 +121,11 @@ def _prepare(engine: Engine, statement_s: float, lock_s: float) -> None:
         cursor.execute(SETTLE_IN, _limits(statement_s, lock_s))
         cursor.close()
 
+    def in_order(connection: Connection, *_: object) -> None:
+        statements.flush(connection)
+
     event.listen(engine, "connect", settle_in)
+    event.listen(engine, "before_cursor_execute", in_order)
     event.listen(engine, "handle_error", _withhold_rows)
 
 

@@ -1,41 +1,25 @@
-"""The threads that write PostgreSQL: each owns a connection and runs one call a transaction, again where that is safe.
-
-When is it safe? A call has no effect outside its transaction, so it may be run again whenever that transaction
-certainly did not commit: the server refused something before COMMIT or in answer to it, or the connection broke
-before COMMIT was sent. A connection that breaks under COMMIT leaves the outcome unknown: the call is not run
-again, its caller is told Unavailable, as one is whose COMMIT took longer than the deadline.
-"""
+"""The threads that write PostgreSQL: each takes its share of the calls that wait to its connection (postgres_seat)."""
 
 import asyncio
-import contextlib
+import functools
 import queue
-import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
-from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
-from db import locks, writer
-from db.calls import Call, expire, translate
+from db import writer
+from db.calls import Call, deliver, expire
 from db.errors import Unavailable
 from db.postgres import PostgresServer
 from db.postgres_bell import Bell
-from db.statements import go_direct
-from db.writer import MARKED, Due
-
-BeforeCommit = Callable[[Connection, Sequence[Due]], None]
+from db.postgres_seat import BeforeCommit, Seat
 
 WRITERS = 8
-TRIES = 6  # of one call, at the most
-# Somebody was faster, look again: how often. A unique violation that stays is the function's own fault.
-RACES = {"40P01": TRIES, "40001": TRIES, "23505": 3}  # deadlock, serialization failure, unique violation
-PAUSE_S = 0.01  # before a call is run again, times how often it was run, give or take
+BATCH_LIMIT = 16  # calls in one transaction: they share its locks, its round trips and its flush to disk
 STOP_GRACE_S = 5.0  # beyond the deadline; a thread that hangs for longer is left behind
 
 
@@ -103,23 +87,43 @@ class PostgresWriter:
 
     def _run(self, engine: Engine) -> None:
         me = threading.get_ident()
-        seat = _Seat(engine, lambda: self.before_commit)
-        while (call := self._calls.get()) is not None:
-            if call.abandoned:
-                continue
+        seat = Seat(engine, lambda: self.before_commit)
+        while batch := self._next_batch():
             self._busy_since[me] = time.monotonic()
             marked = False
             try:
-                marked = seat.serve(call)
-            except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one call meets
-                call.error = Unavailable.because(error)
+                marked = seat.serve(batch)
+            except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one batch meets
+                for call in batch:
+                    if not call.decided:
+                        call.error = Unavailable.because(error)
             if marked:
                 self._notify()
                 assert self._bell is not None
                 self._bell.ring()
-            self._post(call.deliver)
+            self._post(functools.partial(deliver, batch))
             self._busy_since.pop(me, None)
         seat.leave()
+
+    def _next_batch(self) -> list[Call]:
+        """The first that waits and, of its kind, a fair share of those behind it; nothing at the end.
+
+        While threads are idle each call has a transaction of its own.
+        """
+        first = self._calls.get()
+        batch = [first] if first else []
+        idle = max(1, WRITERS - len(self._busy_since))  # this one among them
+        share = min(BATCH_LIMIT, 1 + self._calls.qsize() // idle)
+        while first and len(batch) < share:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                break
+            if call is None or call.fn is not first.fn:
+                self._calls.put(call)
+                break
+            batch.append(call)
+        return batch
 
     def _notify(self) -> None:
         for listener in self.listeners:
@@ -131,117 +135,3 @@ class PostgresWriter:
             self._loop.call_soon_threadsafe(callback)
         except RuntimeError:  # the loop closed before us: nobody waits for this any more
             return
-
-
-@dataclass(slots=True, eq=False)
-class _Seat:
-    """One thread's connection, opened when it is needed and anew after it broke."""
-
-    engine: Engine
-    before_commit: Callable[[], BeforeCommit | None]
-    _tx: Connection | None = None
-
-    def serve(self, call: Call) -> bool:
-        """Run the call until something is decided; whether it committed a mark. The call holds result or error."""
-        for tried in range(1, TRIES + 1):
-            try:
-                return self._once(call)
-            except _OutcomeUnknown as error:
-                call.error = Unavailable(f"the connection broke while committing: {error}")
-                return False
-            except BaseException as error:  # noqa: BLE001 - handed to the caller
-                lost = self._roll_back()
-                most = TRIES if lost else RACES.get(sqlstate(error) or "", 0)
-                if tried >= most or call.abandoned:
-                    call.error = Unavailable.because(error) if lost else _charged(error)
-                    return False
-            if tried > 1 or not lost:
-                time.sleep(PAUSE_S * tried * random.uniform(0.5, 1.5))  # noqa: S311 - that two do not meet again
-        return False
-
-    def leave(self) -> None:
-        if self._tx is not None:
-            with contextlib.suppress(Exception):  # what broke may refuse to be closed
-                self._tx.close()
-        self._tx = None
-
-    def _once(self, call: Call) -> bool:
-        tx = self._tx = self._tx or self._connect()
-        raw = _raw(tx)
-        tx.info.pop(MARKED, None)
-        locks.let_go(tx)
-        raw.execute("BEGIN")
-        call.run(tx)
-        if (marks := tx.info.pop(MARKED, None)) and (before_commit := self.before_commit()):
-            before_commit(tx, marks)
-        if raw.info.transaction_status is not TransactionStatus.INTRANS:
-            raise TransactionLost
-        if call.abandoned:
-            raise Unavailable("the caller has left")
-        _commit(raw)
-        call.decided = True
-        return bool(marks)
-
-    def _connect(self) -> Connection:
-        tx = self.engine.connect()
-        go_direct(tx)
-        return tx
-
-    def _roll_back(self) -> bool:
-        """End the transaction; whether the connection is lost (then the transaction ended with it)."""
-        try:
-            if self._tx is not None and not self._tx.invalidated:
-                raw = _raw(self._tx)
-                if raw.info.transaction_status is not TransactionStatus.IDLE:
-                    raw.execute("ROLLBACK")
-                if raw.info.transaction_status is TransactionStatus.IDLE:
-                    return False
-        except Exception:  # noqa: BLE001, S110 - as good as lost
-            pass
-        self.leave()
-        return True
-
-
-class TransactionLost(RuntimeError):
-    """The function left no transaction to commit: it went on after a statement failed, or ended it itself."""
-
-    def __init__(self) -> None:
-        super().__init__("a statement failed and was not undone with a savepoint: nothing was committed")
-
-
-class _OutcomeUnknown(Exception):
-    """COMMIT was sent, its answer never came."""
-
-
-def _commit(raw: psycopg.Connection[Any]) -> None:
-    try:
-        raw.execute("COMMIT")
-    except psycopg.Error as error:
-        if raw.closed or raw.info.transaction_status is not TransactionStatus.IDLE:
-            raise _OutcomeUnknown(str(error).strip()) from error
-        raise  # the server said no: it is rolled back
-
-
-def _raw(tx: Connection) -> psycopg.Connection[Any]:
-    raw = tx.connection.driver_connection
-    assert isinstance(raw, psycopg.Connection)
-    return raw
-
-
-def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's code for what went wrong, however deep what was raised wraps it."""
-    while error is not None:
-        said = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(said, psycopg.Error):
-            return said.sqlstate
-        error = error.__cause__
-    return None
-
-
-def _charged(error: BaseException) -> Exception:
-    """Whose fault it is: as on SQLite, and a race lost too often is the database's."""
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return Unavailable.because(error)
-    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.InterfaceError | psycopg.InternalError):
-        return Unavailable.because(error)
-    return translate(error)

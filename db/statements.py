@@ -5,17 +5,17 @@ SQLAlchemy's own execution costs several times what the database needs for these
 columns. Anywhere else (readers, tests) it is executed the ordinary way, with equal results.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, update
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-DRIVER = "rollcall_driver"  # in a connection's info: what takes SQL directly, a sqlite3.Connection or a Cursor
+DRIVER = "rollcall_driver"  # in a connection's info: the one cursor that takes SQL directly
 
 COUNTING = {"preserve_rowcount": True}  # also of an INSERT that returns what it inserted
 
@@ -91,6 +91,17 @@ class Statement:
         changed: int = driver.execute(direct.sql, direct.bind(params)).rowcount
         return changed
 
+    def send(self, tx: Connection, params: Params) -> None:
+        """Where nobody asks what came of it: PostgreSQL hears of it with the next statement that is asked something,
+        and an error of it is raised there, or by `flush`, or by COMMIT.
+        """
+        driver = tx.info.get(DRIVER)
+        if driver is None:
+            tx.execute(self.core, params)
+            return
+        direct = self._direct.get(tx.dialect.name) or self._compile(tx.dialect)
+        driver.send(direct.sql, direct.bind(params))
+
     def insert(self, tx: Connection, params: Params) -> int:
         """The id of the row that was inserted. (RETURNING would cost SQLite as much again.)"""
         driver = tx.info.get(DRIVER)
@@ -104,7 +115,7 @@ class Statement:
         return row_id
 
     def run_many(self, tx: Connection, params: Iterable[Params]) -> None:
-        """Once for each of these."""
+        """Once for each of these; as `send`."""
         rows = list(params)
         driver = tx.info.get(DRIVER)
         if driver is None:
@@ -138,42 +149,6 @@ class Statement:
         return direct
 
 
-class Cursor:
-    """The one cursor of a PostgreSQL connection; what it raises is what SQLAlchemy would have raised."""
-
-    __slots__ = ("_cursor", "_dialect", "_error")
-
-    def __init__(self, cursor: Any, dialect: Dialect) -> None:
-        self._cursor = cursor
-        self._dialect = dialect
-        self._error: type[Exception] = dialect.loaded_dbapi.Error
-
-    def execute(self, sql: str, params: Sequence[Any] | None = None) -> Any:
-        try:
-            return self._cursor.execute(sql, params)
-        except self._error as error:
-            raise self._named(error) from error
-
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        try:
-            self._cursor.executemany(sql, rows)
-        except self._error as error:
-            raise self._named(error) from error
-
-    def _named(self, error: Exception) -> BaseException:
-        withhold_rows(error)
-        named: BaseException = DBAPIError.instance(
-            None, None, error, self._error, hide_parameters=True, dialect=self._dialect
-        )
-        return named
-
-
-def withhold_rows(error: Any) -> None:
-    """PostgreSQL's DETAIL quotes the row that broke a constraint: an error's text is logged, addresses are not."""
-    if primary := error.diag.message_primary:
-        error.args = (primary,)
-
-
 def _picker(names: Sequence[str]) -> Callable[[Params], tuple[Any, ...]]:
     """Takes these out of a mapping, in this order. KeyError names the one that is missing."""
     if len(names) > 1:
@@ -181,7 +156,56 @@ def _picker(names: Sequence[str]) -> Callable[[Params], tuple[Any, ...]]:
     return lambda params: tuple(params[name] for name in names)
 
 
+class Changes:
+    """UPDATEs of one row that name just the columns that differ: the indexes of all others are left alone.
+
+    A column's new value is the parameter `new_<column>`.
+    """
+
+    __slots__ = ("_made", "_table", "_which")
+
+    def __init__(self, table: Table, which: ColumnElement[bool]) -> None:
+        self._table = table
+        self._which = which
+        self._made: dict[tuple[str, ...], Statement] = {}
+
+    def of(self, columns: tuple[str, ...]) -> Statement:
+        found = self._made.get(columns)
+        if found is None:
+            new = {name: bindparam(f"new_{name}", type_=self._table.c[name].type) for name in columns}
+            found = self._made[columns] = Statement(update(self._table).where(self._which).values(new))
+        return found
+
+
+class _SqliteCursor(sqlite3.Cursor):
+    """There is no way between us and SQLite that would be worth waiting for company."""
+
+    send = sqlite3.Cursor.execute
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    forget = flush
+
+
 def go_direct(tx: Connection) -> None:
     """Let statements on this connection go straight to its driver."""
     raw: Any = tx.connection.driver_connection
-    tx.info[DRIVER] = raw if tx.dialect.name == "sqlite" else Cursor(raw.cursor(), tx.dialect)
+    if tx.dialect.name == "sqlite":
+        tx.info[DRIVER] = raw.cursor(_SqliteCursor)
+        return
+    from db.postgres_cursor import Cursor  # noqa: PLC0415 - psycopg takes 70 ms that SQLite need not wait for
+
+    tx.info[DRIVER] = Cursor(raw, tx.dialect)
+
+
+def flush(tx: Connection) -> None:
+    """Have run what was only sent: from here on its errors are behind us."""
+    if driver := tx.info.get(DRIVER):
+        driver.flush()
+
+
+def forget(tx: Connection) -> None:
+    """Do not run any more what was only sent: it is undone with its transaction or savepoint."""
+    if driver := tx.info.get(DRIVER):
+        driver.forget()

@@ -6,6 +6,7 @@ If the transaction itself dies (a failed COMMIT, a full disk), each call is run 
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import queue
 import sqlite3
@@ -17,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from db.calls import Call, expire, translate
+from db.calls import Call, deliver, expire, translate
 from db.errors import Unavailable
 from db.sqlite import SqliteFile
 from db.statements import go_direct
@@ -103,7 +104,7 @@ class Writer:
                 _close(tx)  # a connection opened while the file was read-only stays read-only
                 tx = None
             if batch:
-                self._answer(batch)
+                self._post(functools.partial(deliver, batch))
             self._busy_since = 0.0
         _close(tx)
         engine.dispose()
@@ -196,13 +197,6 @@ class Writer:
                 call.error = translate(error)
                 _roll_back(raw)
             call.decided = True
-
-    def _answer(self, batch: list[Call]) -> None:
-        def deliver() -> None:
-            for call in batch:
-                call.deliver()
-
-        self._post(deliver)
 
     def _post(self, callback: Callable[[], None]) -> None:
         assert self._loop is not None

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from db import inbox
 from db.database import Database
 from db.errors import FAULTS
+from db.statements import flush
 from handlers.registry import Context, InvalidSignature, Malformed, Message, Outcome, Reply, Source
 from handlers.waiting import become, note_failure, release
 from service.clock import now_ms
@@ -63,11 +64,12 @@ class Intake:
         return answer
 
     async def _take(self, source: Source, request: Request, body: bytes) -> tuple[Answer, dict[str, str]]:
+        headers = headers_of(request)
         try:
-            source.verify(request.headers, body)
+            source.verify(headers, body)
         except InvalidSignature as error:
             return Answer(401, {"status": "rejected", "reason": str(error)}), {"reason": str(error)}
-        event_id = source.event_id(request.headers)
+        event_id = source.event_id(headers)
         try:
             message = source.parse(body, event_id)
         except Malformed as error:
@@ -113,6 +115,11 @@ class Intake:
             await self.database.write(fail_again, event, str(error), self.context, now_ms())
         log.info("event_retried", source=event.source, event_id=event.event_id, outcome=status)
         return status
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """As `request.headers` has them, of a name given twice the first; each look-up there reads the whole list."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers.raw)}
 
 
 def accept(tx: Connection, source: Source, message: Message, body: bytes, context: Context, now: int) -> str:
@@ -162,6 +169,7 @@ def _run(tx: Connection, source: Source, message: Message, context: Context, now
         outcome = handler(tx, message.payload, context, now)
         if outcome.arrived:
             release(tx, source, outcome.arrived, context, now)
+        flush(tx)  # what it only sent may fail, and is its fault
     except FAULTS:
         raise
     except Exception as error:

@@ -16,7 +16,8 @@ from handlers.notion.directory import render_many
 from handlers.people import importing as people_importing
 from handlers.people.deriving import derive
 from handlers.people.linking import NOTION, ROSTER, Ref, resolve
-from handlers.people.recording import person_key, version, withdraw
+from handlers.people.recording import version, withdraw
+from handlers.people.settling import person_key
 from handlers.registry import Context, Message, Source
 from handlers.slack import events as slack_events
 from service.intake import accept

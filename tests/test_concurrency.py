@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from db import inbox, locks, outbox, user_data
 from db.database import Database, transaction
@@ -32,15 +32,19 @@ class Crowd:
     databases: Sequence[Database]
 
     async def hear(self, stream: Sequence[Said]) -> None:
-        """All of it at once."""
+        """All of it at once; calls of one function may share a transaction."""
         calls = [
-            self.databases[number % len(self.databases)].write(said.hear, NOW + number)
+            self.databases[number % len(self.databases)].write(hear, said, NOW + number)
             for number, said in enumerate(stream)
         ]
         await asyncio.gather(*calls)
 
     async def look(self, fn: Callable[..., Any], *args: Any) -> Any:
         return await self.databases[0].read(fn, *args)
+
+
+def hear(tx: Connection, said: Said, now: int) -> None:
+    said.hear(tx, now)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from handlers.notion.directory import PEOPLE, render_many
 from handlers.notion.users import refresh
 from handlers.pages import Page, digest
 from handlers.patience import patiently
-from handlers.people.recording import person_key
+from handlers.people.settling import person_key
 from handlers.registry import Context
 
 log = structlog.get_logger()

@@ -25,7 +25,7 @@ _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 @functools.cache
 def _countries() -> dict[str, list[str]]:
-    """Subdivisions by country. Asking loads every country's calendar, half a second: once, and only where it matters."""
+    """Subdivisions by country. Asking loads all calendars (0.5 s): once, and only where it matters."""
     return holidays.list_supported_countries()
 
 

@@ -78,6 +78,8 @@ def _from_address(email: str | None) -> str | None:
 
 def _of(group: Group, provider: str) -> Identity | None:
     """The identity that speaks for a platform: one still in use before a deactivated one, then the newest."""
+    if not group.joined:
+        return group.anchor if group.anchor.provider == provider else None
     found = [identity for identity in group.members if identity.provider == provider]
     in_use = [identity for identity in found if not identity.data.get("deactivated")]
     return newest(in_use or found)

@@ -13,7 +13,8 @@ from db.database import Database
 from db.identities import Identity, trace
 from handlers.people.forgetting import forget_events, forget_person
 from handlers.people.linking import CLERK, NOTION, ROSTER, SLACK, Ref
-from handlers.people.recording import DIRECTORY, person_key, withdraw
+from handlers.people.recording import withdraw
+from handlers.people.settling import DIRECTORY, person_key
 from handlers.registry import Context
 
 SENDERS = (CLERK, SLACK)

@@ -54,6 +54,8 @@ class Claims:
 def resolve(identities: Iterable[Identity]) -> list[Group]:
     """Group identities into people. They must include every identity that shares an address with another of them."""
     everyone = list(identities)
+    if len(everyone) == 1:
+        return _alone(everyone[0])
     addresses = {identity.email for identity in everyone if identity.live and identity.email}
     claims = {address: _claims(address, everyone) for address in addresses}
     hosts = {identity.ref: _host(identity, claims) for identity in everyone}
@@ -65,6 +67,12 @@ def resolve(identities: Iterable[Identity]) -> list[Group]:
         shows = anchor.email and claims[anchor.email].shown_by is anchor
         groups.append(Group(anchor, joined, anchor.email if shows else None))
     return groups
+
+
+def _alone(identity: Identity) -> list[Group]:
+    """The same for one that shares its address with nobody, which nearly all do."""
+    lives = identity.live and (identity.provider == CLERK or (identity.provider == ROSTER and identity.email_verified))
+    return [Group(identity, (), identity.email)] if lives else []
 
 
 def _claims(address: str, everyone: list[Identity]) -> Claims:

@@ -1,4 +1,4 @@
-"""What a source says of somebody, recorded: the identity, the people that follow from it, the marks (S1, S3).
+"""What a source says of somebody, recorded: is it news, what identity follows, whose person may change (S1, S3).
 
 Whatever the order and however often statements come, the end is the same: only the newest statement of a
 source is kept, a tombstone is final, and people are a function of what is kept.
@@ -10,31 +10,20 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection
 
-from db import identities, locks, outbox, people, user_data
+from db import identities, locks, user_data
 from db.identities import Identity, trace
-from handlers.oncall.membership import alter, depart, rotate
 from handlers.people import values
-from handlers.people.deriving import DERIVED_KEYS, Derived, derive, shown
 from handlers.people.forgetting import forget_deleted
-from handlers.people.linking import CLERK, CONFIRMATION, ROSTER, SLACK, Group, Ref, resolve
+from handlers.people.linking import CLERK, CONFIRMATION, ROSTER, SLACK, Ref
+from handlers.people.settling import DIRECTORY, person_key, settle
 from handlers.registry import Context
-
-log = structlog.get_logger()
-
-DIRECTORY = "notion"  # the sink that shows people
 
 
 def version(updated_at: int, sent_at: int, body: bytes) -> str:
     """Sorts as text: the source's own time, then the envelope's, then the content, so that a tie has one winner."""
     return f"{updated_at:015d}-{sent_at:015d}-{sha256(body).hexdigest()[:16]}"
-
-
-def person_key(user_id: int) -> str:
-    """The key of a person's mark, and of their page on the other side."""
-    return f"person:{user_id}"
 
 
 class Recorded(IntEnum):
@@ -66,7 +55,7 @@ def record(tx: Connection, said: Identity, context: Context, now: int) -> Record
         if old.email != said.email:
             near |= {identity.ref: identity for identity in _neighbours(tx, old, said)}
     near[said.ref] = said
-    user_id = _settle(tx, said, list(near.values()), context, now)
+    user_id = settle(tx, said, list(near.values()), context, now, old)
     if old and user_id is not None and said.provider == CLERK:
         _note_name_change(tx, user_id, old, said)
     return Recorded.NEWER if old else Recorded.FIRST
@@ -80,7 +69,7 @@ def rederive(tx: Connection, emails: Iterable[str], context: Context, now: int) 
     """Work out the people with these addresses again: a setting they depend on has changed."""
     locks.hold_everybody(tx)
     for email in sorted(emails):
-        _settle(tx, None, identities.claiming(tx, {email, trace(email)}), context, now)
+        settle(tx, None, identities.claiming(tx, {email, trace(email)}), context, now)
 
 
 def withdraw(tx: Connection, ref: Ref, context: Context, now: int) -> None:
@@ -90,7 +79,7 @@ def withdraw(tx: Connection, ref: Ref, context: Context, now: int) -> None:
     if old is None:
         return
     near = [replace(i, deleted_at=now) if i.ref == ref else i for i in _neighbours(tx, old, old)]
-    _settle(tx, None, near, context, now)
+    settle(tx, None, near, context, now)
     identities.drop(tx, ref)
 
 
@@ -102,7 +91,7 @@ def _is_news(tx: Connection, old: Identity, said: Identity, context: Context, no
     told = _late_confirmation(old, said) if old.live else _late_claim(old, said)
     if told != old:
         near = {identity.ref: identity for identity in _neighbours(tx, old, said)}
-        _settle(tx, told, list((near | {told.ref: told}).values()), context, now)
+        settle(tx, told, list((near | {told.ref: told}).values()), context, now, old)
     return False
 
 
@@ -157,102 +146,6 @@ def _neighbours(tx: Connection, old: Identity | None, said: Identity) -> list[Id
 def _with_traces(addresses: Iterable[str | None]) -> set[str]:
     plain = {address for address in addresses if address}
     return plain | {trace(address) for address in plain}
-
-
-def _settle(tx: Connection, said: Identity | None, near: list[Identity], context: Context, now: int) -> int | None:
-    """Make `users` what these identities say; returns the person of the one that spoke."""
-    groups = resolve(near)
-    owners = _keep_rows(groups)
-    before = {i.user_id for i in near if i.user_id and i.provider in (CLERK, ROSTER)}
-    vacated = before - set(owners.values())
-    current = {user_id: row for user_id in owners.values() if user_id and (row := people.get(tx, user_id))}
-    derived = {group.anchor.ref: derive(group, context.admin_emails) for group in groups}
-    for user_id in vacated:
-        depart(tx, user_id, _heir(user_id, groups, owners), context, now)
-        people.remove(tx, user_id)
-        outbox.mark(tx, context.workspace_id, _directory(context), person_key(user_id), now)
-    if len(groups) > 1:
-        _release_taken(tx, current, {owners[ref]: derived[ref] for ref in derived})
-    on_roster = any(identity.provider == ROSTER for identity in near)
-    links: dict[Ref, int] = {}
-    for group in groups:
-        ref = group.anchor.ref
-        user_id = _write_person(tx, owners[ref], current, derived[ref], context, now)
-        if on_roster:
-            rotate(tx, user_id, derived[ref].rotations, context, now)
-        links.update({member.ref: user_id for member in group.members})
-    _link(tx, said, near, links)
-    return links.get(said.ref) if said else None
-
-
-def _directory(context: Context) -> Iterable[str]:
-    return (DIRECTORY,) if DIRECTORY in context.sinks else ()
-
-
-def _keep_rows(groups: list[Group]) -> dict[Ref, int | None]:
-    """Which `users` row each person keeps. Clerk's first; a newcomer takes over the row of a roster entry it joins."""
-    kept: dict[Ref, int | None] = {}
-    for group in sorted(groups, key=lambda group: group.anchor.provider != CLERK):
-        own = (group.anchor, *(member for member in group.joined if member.provider == ROSTER))
-        free = (member.user_id for member in own if member.user_id and member.user_id not in kept.values())
-        kept[group.anchor.ref] = next(free, None)
-    return kept
-
-
-def _heir(user_id: int, groups: list[Group], owners: dict[Ref, int | None]) -> int | None:
-    """Who goes on for a row that is given up because two turned out to be one person."""
-    own = (CLERK, ROSTER)
-    ours = (g for g in groups if any(m.user_id == user_id and m.provider in own for m in g.members))
-    return next((owners[group.anchor.ref] for group in ours), None)
-
-
-def _release_taken(tx: Connection, current: dict[int, people.Person], wanted: dict[int | None, Derived]) -> None:
-    """Two people may swap a unique value: whoever loses one lets go before anybody takes."""
-    for user_id, person in current.items():
-        for column in people.UNIQUE:
-            held = getattr(person, column)
-            if held is not None and getattr(wanted[user_id].person, column) != held:
-                people.release(tx, user_id, column)
-
-
-def _write_person(
-    tx: Connection,
-    user_id: int | None,
-    current: dict[int, people.Person],
-    wanted: Derived,
-    context: Context,
-    now: int,
-) -> int:
-    held: dict[str, Any] = {}
-    if user_id is None:
-        user_id = people.add(tx, wanted.person, now)
-        changed = True
-    else:
-        held = user_data.load(tx, user_id)
-        if current[user_id] != wanted.person:
-            people.change(tx, user_id, wanted.person, now)
-            alter(tx, user_id, context, now)
-        changed = shown(current[user_id], held) != wanted.visible
-    _write_data(tx, user_id, held, wanted.data)
-    if changed:
-        outbox.mark(tx, context.workspace_id, _directory(context), person_key(user_id), now)
-    return user_id
-
-
-def _write_data(tx: Connection, user_id: int, held: dict[str, Any], wanted: dict[str, Any]) -> None:
-    values.store(tx, user_id, {key: value for key, value in wanted.items() if held.get(key) != value})
-    gone = (held.keys() & DERIVED_KEYS) - wanted.keys()
-    user_data.drop(tx, user_id, gone)
-
-
-def _link(tx: Connection, said: Identity | None, near: list[Identity], links: dict[Ref, int]) -> None:
-    for identity in near:
-        user_id = links.get(identity.ref)
-        if said is not None and identity.ref == said.ref:
-            identities.put(tx, replace(said, user_id=user_id))
-        elif identity.user_id != user_id:
-            identities.link(tx, identity.ref, user_id)
-            log.info("identity_linked", provider=identity.provider, id=identity.external_id, person=user_id)
 
 
 def _note_name_change(tx: Connection, user_id: int, old: Identity, said: Identity) -> None:

@@ -90,7 +90,7 @@ TYPES: dict[str, TypeAdapter[Any]] = {
     "signup_date": TypeAdapter(Moment),
     "signup_source": TypeAdapter(Literal["clerk", "invite", "admin"]),
 }
-
+VALIDATE = {key: type_.validator.validate_python for key, type_ in TYPES.items()}
 
 FIELDS = {"preferences": Preferences.model_fields.keys(), "onboarding_status": Onboarding.model_fields.keys()}
 
@@ -101,10 +101,11 @@ class InvalidValue(ValueError):
 
 def check(key: str, value: Any) -> Any:
     """The value as it may be stored, or InvalidValue."""
-    if key not in TYPES:
+    validate = VALIDATE.get(key)
+    if validate is None:
         raise InvalidValue(f"user_data has no key {key!r}; its keys are {', '.join(sorted(TYPES))}")
     try:
-        TYPES[key].validator.validate_python(value)
+        validate(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in (key, *first["loc"]))
@@ -136,4 +137,4 @@ def store(tx: Connection, user_id: int, values: Mapping[str, Any]) -> None:
 
 def iso(ms: int) -> str:
     """A time as user_data holds it: ISO 8601, UTC, milliseconds."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec='milliseconds')[:-6]}Z"

@@ -15,7 +15,7 @@ from handlers.notion.calendar import CURRENT, PAST, TABLES
 from handlers.notion.directory import PEOPLE
 from handlers.notion.setup import Schema
 from handlers.notion.table import Table
-from handlers.people.recording import person_key
+from handlers.people.settling import person_key
 from service import platforms
 from service.cli import notion_reconcile, session
 from service.cli.console import AsJson, note, print_json, say

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from db import identities, outbox, people, sync, user_data
 from db.identities import Identity
 from handlers.people.linking import CLERK, NOTION, ROSTER, SLACK
-from handlers.people.recording import DIRECTORY, person_key
+from handlers.people.settling import DIRECTORY, person_key
 from service.cli import session
 from service.cli.console import AsJson, heading, legible, note, print_json, print_record, print_rows
 from service.cli.exits import Problem

@@ -2,6 +2,7 @@
 
 import sqlite3
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy.exc
@@ -43,6 +44,23 @@ def test_putting_again_replaces_the_whole_row(tx: Connection) -> None:
     identities.put(tx, gone)
     assert identities.of_provider(tx, "clerk") == [gone]
     assert not gone.live
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "0002"},
+        {"email": None, "email_verified": False},
+        {"data": {"first_name": "Augusta"}, "email": "augusta@example.com"},
+        {"email": None, "email_verified": False, "version": "0002", "data": {}, "deleted_at": 7, "user_id": None},
+    ],
+)
+def test_a_row_becomes_what_it_is_changed_to_and_no_other_does(tx: Connection, change: dict[str, Any]) -> None:
+    bob = replace(ADA, external_id="user_bob", email="bob@example.com")
+    identities.put(tx, ADA)
+    identities.put(tx, bob)
+    identities.change(tx, ADA, replace(ADA, **change))
+    assert identities.of_provider(tx, "clerk") == [replace(ADA, **change), bob]
 
 
 def test_claiming_finds_every_identity_with_one_of_the_addresses(tx: Connection) -> None:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy.exc
 from sqlalchemy import Connection, text
 
-from db import outbox
+from db import outbox, statements
 from db.outbox import LEASE_MS, Claim
 
 BROKEN = (sqlite3.IntegrityError, sqlalchemy.exc.IntegrityError)
@@ -68,8 +68,12 @@ def test_many_keys_are_marked_as_one_would_be(tx: Connection) -> None:
 
 
 def test_a_mark_of_no_workspace_is_refused(tx: Connection) -> None:
-    with pytest.raises(BROKEN, match=r"(?i)foreign key"):
+    def mark_and_wait() -> None:
         outbox.mark(tx, 99, ("notion",), "person:1", 0)
+        statements.flush(tx)
+
+    with pytest.raises(BROKEN, match=r"(?i)foreign key"):
+        mark_and_wait()
 
 
 # --- claiming ---

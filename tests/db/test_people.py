@@ -52,7 +52,7 @@ def test_a_person_loads_as_stored_and_changes_as_told(tx: Connection) -> None:
     assert people.get(tx, user_id) == ADA
     assert people.load(tx, [user_id, 99]) == {user_id: ADA}
     countess = replace(ADA, name="Ada Lovelace", last_name="Lovelace", slack_user_id=None, status="inactive")
-    people.change(tx, user_id, countess, 9)
+    people.change(tx, user_id, ADA, countess, 9)
     assert people.get(tx, user_id) == countess
     found = people.find(tx, "user_ada")
     assert found is not None

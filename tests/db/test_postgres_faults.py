@@ -9,10 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 import migrations
-from db import postgres_writer
+from db import postgres_seat
 from db.database import Database, Unavailable, transaction
+from db.postgres_cursor import Cursor
 from tests import postgres
 from tests.databases import locked
 from tests.db.calls import SLUGS, WRITERS, add, together
@@ -144,18 +146,18 @@ async def test_a_connection_that_breaks_under_commit_is_unavailable_and_never_ru
 ) -> None:
     """The commit arrives, its answer does not: what was done once must not be done twice."""
     runs: list[int] = []
-    commit = postgres_writer._commit
+    commit = postgres_seat._commit
 
-    def answerless(raw: psycopg.Connection[Any]) -> None:
-        commit(raw)
+    def answerless(raw: psycopg.Connection[Any], driver: Cursor) -> None:
+        commit(raw, driver)
         raw.close()
-        commit(raw)
+        commit(raw, driver)
 
     def count(tx: Connection) -> None:
         runs.append(1)
         add(tx, f"run {len(runs)}")
 
-    monkeypatch.setattr(postgres_writer, "_commit", answerless)
+    monkeypatch.setattr(postgres_seat, "_commit", answerless)
     with pytest.raises(Unavailable, match="while committing"):
         await database.write(count)
     monkeypatch.undo()
@@ -171,7 +173,7 @@ async def test_a_commit_the_server_refuses_is_its_callers(database: Database, ro
         )
         tx.exec_driver_sql("INSERT INTO workspace_members VALUES (1, 99, 'AM')")
 
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+    with pytest.raises(IntegrityError, match="ForeignKeyViolation"):
         await database.write(orphan)
     assert rows("SELECT * FROM workspace_members") == []
 

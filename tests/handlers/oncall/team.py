@@ -1,6 +1,6 @@
 """What tests of being on call share: a workspace with people, time that is said, and a look at what became of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -62,7 +62,7 @@ class Team:
     def status(self, name: str, status: str) -> None:
         person = people.get(self.tx, self.ids[name])
         assert person
-        people.change(self.tx, self.ids[name], Person(*_values(person)[:-1], status), self.now)
+        people.change(self.tx, self.ids[name], person, replace(person, status=status), self.now)
 
     def plan(self, **how: Any) -> Consequence:
         return self.ask(Replan(**{"anyway": True, **how}))
@@ -139,7 +139,3 @@ def usual(team: Team) -> Team:
 
 def iso(instant: int) -> str:
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat()
-
-
-def _values(person: Person) -> list[Any]:
-    return [getattr(person, name) for name in Person.__dataclass_fields__]
