@@ -13,7 +13,7 @@ from handlers.oncall.situation import Situation
 def changeable(s: Situation, slot: Slot) -> Duty:
     """The slot as it stands, or a Refusal that says why nobody can be put on it."""
     duty = s.duties.get(slot)
-    if slot.date < s.today or (duty and s.over(duty)):
+    if s.over(duty) if duty else slot.date < s.today:
         raise Refusal(f"{slot.rotation} on {slot.date} is over: history does not change. Name a day from {s.today} on.")
     if duty is not None:
         return duty

@@ -62,7 +62,8 @@ def _shows(duty: Duty | None) -> object:
 
 def _store_slots(tx: Connection, context: Context, decision: Decision) -> None:
     before, after = decision.before, decision.after
-    workspace_id, today = context.workspace_id, before.today
+    # Nothing before may change: history begins with what is over, which after midnight a shift of yesterday is not yet.
+    workspace_id, today = context.workspace_id, min([before.today, *(slot.date for slot in before.duties)])
     for duty in decision.history:
         oncall.keep(tx, workspace_id, duty)
     for slot in before.duties.keys() - after.duties.keys():

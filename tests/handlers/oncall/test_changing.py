@@ -105,6 +105,52 @@ def test_a_decision_that_rests_on_what_has_changed_is_not_stored(team: Team) -> 
     assert team.everything() == before
 
 
+def test_days_between_that_do_not_move_are_not_told_as_if_they_did(team: Team) -> None:
+    who = team.server(in_days(21), "PM")
+    instead = next(name for name in ("Pia", "Quin", "Rosa") if name != who)
+    team.override(in_days(22), "PM", instead)
+    assert who
+    shown = team.ask(AddTimeOff(person=team.ids[who], first=in_days(21), last=in_days(25)))
+    found = [(span.first, span.last) for span in spans(shown.moves)]
+    assert (in_days(22), in_days(22)) not in found
+    assert found == [(in_days(21), in_days(21)), (in_days(23), in_days(25))]
+
+
+def overnight(empty: Team) -> Team:
+    for name, pool in (("Ada", "AM"), ("Ben", "AM"), ("Pia", "PM"), ("Quin", "PM")):
+        empty.join(name, pool)
+    empty.set(am="06:00-14:00", core="14:00-22:00", pm="22:00-06:00")
+    empty.plan()
+    return empty
+
+
+def test_after_midnight_a_shift_that_is_not_over_can_still_be_given_to_somebody_else(empty: Team) -> None:
+    team = overnight(empty)
+    was = team.server(MONDAY, "PM")
+    instead = other_than(team, was)
+    team.now = at(in_days(1), "02:00")
+    history = team.rows("SELECT * FROM oncall_schedule WHERE date = :d AND rotation <> 'PM'", d=MONDAY.isoformat())
+    team.override(MONDAY, "PM", instead, reason="ill")
+    assert [duty.final_name for duty in asking.who(team.tx, CONTEXT, team.now).on] == [instead]
+    assert f"shift:{MONDAY}:PM" in team.marks(CALENDAR)
+    team.ask(LiftOverride(date=MONDAY, rotation="PM"))
+    assert team.server(MONDAY, "PM") == was
+    team.plan()
+    assert history == team.rows(
+        "SELECT * FROM oncall_schedule WHERE date = :d AND rotation <> 'PM'", d=MONDAY.isoformat()
+    )
+
+
+def test_a_shift_that_ran_past_midnight_is_history_once_it_is_over(empty: Team) -> None:
+    team = overnight(empty)
+    instead = other_than(team, team.server(MONDAY, "PM"))
+    request = Override(date=MONDAY, rotation="PM", person=team.ids[instead])
+    team.now = at(in_days(1), "06:00")
+    assert f"PM on {MONDAY} is over: history does not change" in team.refused(request)
+    team.now = at(in_days(1), "02:00")
+    assert "is over" in team.refused(Override(date=MONDAY, rotation="Core", person=team.ids[instead]))
+
+
 # --- swaps ---
 
 
