@@ -19,6 +19,7 @@ from handlers.registry import Context
 
 ONE_DAY = timedelta(days=1)
 FAR = date(9999, 12, 31)
+EVERY_POOL = frozenset[str]().union(*settings.POOLS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,10 @@ class Situation:
                 earlier.active_from if earlier else period.since,
                 period.until,
             )
+        serving = {duty.final_id for duty in self.duties.values() if duty.final_id is not None}
+        for person in sorted(serving - found.keys()):
+            # Gone before a day was over, so no period is left; still the planner has to call them by their name.
+            found[person] = Member(person, self.name(person), EVERY_POOL, active_until=self.today - ONE_DAY)
         return list(found.values())
 
     def time_off(self) -> list[TimeOff]:
