@@ -83,6 +83,14 @@ def twice(s: Situation, person: int, slot: Slot) -> tuple[str, ...]:
     return (f"{s.name(person)} serves {' and '.join(also)} on that day too.",) if also else ()
 
 
+def doubled(s: Situation, swap: Swap) -> tuple[str, ...]:
+    """Warnings where a swap that is made has somebody serve another rotation on that day too."""
+    found = twice(s, swap.other_id, Slot(swap.date, swap.rotation))
+    if swap.other_date is not None and swap.other_rotation is not None:
+        found += twice(s, swap.user_id, Slot(swap.other_date, swap.other_rotation))
+    return found
+
+
 def swapped(s: Situation, swap: Swap) -> Situation:
     """Both slots of a swap with the other person on them, or a Refusal: either may have changed since it was asked."""
     first = Slot(swap.date, swap.rotation)

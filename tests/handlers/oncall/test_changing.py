@@ -193,14 +193,42 @@ def test_a_swap_that_is_declined_or_cancelled_moves_nobody_and_the_other_is_told
     assert team.rows("SELECT status FROM shift_swaps") == [{"status": status}]
 
 
-def test_a_swap_cannot_be_accepted_after_the_shift_went_to_somebody_else(team: Team) -> None:
+def test_a_swap_ends_when_the_shift_goes_to_somebody_else_who_may_ask_for_one_then(team: Team) -> None:
     mine = team.server(DAY, "PM")
     assert mine
     other = other_than(team, mine)
     team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other], by=team.ids[mine]))
-    team.override(DAY, "PM", other_than(team, mine, other))
     swap = asking.open_swaps(team.tx, CONTEXT)[0]
-    assert "any more: ask for a new swap" in team.refused(AnswerSwap(swap=swap.id, answer="accept"))
+    third = other_than(team, mine, other)
+    team.override(DAY, "PM", third)
+    assert asking.open_swaps(team.tx, CONTEXT) == []
+    assert "is not open (any more)" in team.refused(AnswerSwap(swap=swap.id, answer="accept"))
+    said = f"The swap of PM on {DAY} between {mine} and {other} is cancelled: a shift of it moved, or is over."
+    assert said in team.told()[mine]
+    assert said in team.told()[other]
+    team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other], by=team.ids[third]))
+
+
+def test_a_swap_nobody_answered_ends_with_its_day_and_nobody_is_told(team: Team) -> None:
+    mine = team.server(DAY, "PM")
+    assert mine
+    team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other_than(team, mine)], by=team.ids[mine]))
+    team.forget_marks()
+    team.now = at(in_days(2))
+    team.plan()
+    assert team.rows("SELECT status FROM shift_swaps") == [{"status": "cancelled"}]
+    assert team.told() == {}
+
+
+def test_a_swap_for_a_second_shift_on_one_day_is_warned_of(team: Team) -> None:
+    mine, theirs = team.server(DAY, "PM"), team.server(DAY, "Core")
+    assert mine
+    assert theirs
+    warned = (f"{theirs} serves Core on that day too.",)
+    asked = AskSwap(date=DAY, rotation="PM", other=team.ids[theirs], by=team.ids[mine])
+    assert team.ask(asked).warnings == warned
+    swap = asking.open_swaps(team.tx, CONTEXT)[0]
+    assert team.ask(AnswerSwap(swap=swap.id, answer="accept", by=team.ids[theirs])).warnings == warned
 
 
 # --- time off ---
