@@ -267,6 +267,30 @@ def test_time_off_taken_back_keeps_the_days_that_are_past(team: Team) -> None:
     assert [(str(row["first_date"]), str(row["last_date"])) for row in left] == [(str(in_days(7)), str(in_days(8)))]
 
 
+def test_a_shift_that_has_begun_stays_with_whoever_leaves_and_they_are_told_so(team: Team) -> None:
+    """Nobody is on leave and on call unseen."""
+    team.now = at(MONDAY, "10:00")
+    who = team.server(MONDAY, "AM")
+    assert who
+    shown = team.ask(AddTimeOff(person=team.ids[who], first=MONDAY, last=in_days(2)))
+    assert shown.warnings == (
+        f"AM on {MONDAY} has begun and stays with {who}: override it with somebody who can finish it.",
+    )
+    assert team.server(MONDAY, "AM") == who
+
+
+def test_whoever_is_back_serves_at_once_what_nobody_could_take(empty: Team) -> None:
+    for name, pool in (("Ada", "AM"), ("Ben", "AM"), ("Pia", "PM")):
+        empty.join(name, pool)
+    empty.plan()
+    empty.ask(AddTimeOff(person=empty.ids["Pia"], first=DAY, last=in_days(4), anyway=True))
+    assert empty.server(DAY, "PM") is None
+    absence = asking.absences(empty.tx, CONTEXT, empty.now)[0][0]
+    shown = empty.ask(RemoveTimeOff(absence=absence.id))
+    assert empty.server(DAY, "PM") == "Pia"
+    assert {(move.slot.rotation, move.before, move.after) for move in shown.moves} == {("PM", None, empty.ids["Pia"])}
+
+
 def test_leave_earns_nothing_so_the_difference_stands_still_meanwhile(team: Team) -> None:
     team.ask(AddTimeOff(person=team.ids["Rosa"], first=in_days(14), last=in_days(60)))
     differences = []

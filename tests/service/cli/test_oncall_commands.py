@@ -156,6 +156,16 @@ def test_too_few_people_are_refused_and_planned_with_anyway(rollcall: Rollcall, 
     assert rollcall("oncall", "plan", "--anyway").exit_code == 0
 
 
+def test_a_plan_names_what_nobody_serves_also_when_that_is_not_new(rollcall: Rollcall, folder: Path) -> None:
+    (folder / "roster.yaml").write_text("AM: [ada@example.com, ben@example.com, cleo@example.com]\n")
+    rollcall("oncall", "import", "roster.yaml")
+    rollcall("oncall", "plan", "--anyway")
+    again = rollcall("oncall", "plan", "--anyway")
+    assert "No shift moves." in again.stdout
+    assert f"Nobody serves PM on {MONDAY}, PM on {TUESDAY}" in again.stderr
+    assert "and 40 more either, as before: override them with somebody." in again.stderr
+
+
 def test_a_swap_is_asked_for_listed_and_accepted(planned: Rollcall) -> None:
     who = server(planned, TUESDAY, "PM")
     other = not_on(planned, TUESDAY, "PM")
