@@ -103,7 +103,7 @@ def _override(s: Situation, request: Override) -> Change:
     duty = changeable(s, slot)
     name = serving(s, request.person, slot)
     if duty.final_id == request.person:
-        raise Refusal(f"{name} is on call for {slot.rotation} on {slot.date} already.")
+        raise Refusal(f"{name} is on call for {slot.rotation} on {slot.date} already: name somebody else.")
     reason = request.reason.strip() or "no reason given"
     after = s.with_duties({slot: with_server(s, duty, request.person, reason, request.by)})
     sentence = f"{name} serves {slot.rotation} on {slot.date} instead of {duty.final_name or 'nobody'}"
@@ -197,6 +197,11 @@ def _back(s: Situation, request: RemoveTimeOff) -> Change:
 def _holiday(s: Situation, request: SetHoliday) -> Change:
     if request.date < s.today:
         raise Refusal(f"{request.date} is past: holidays can be set from {s.today} on.")
+    if request.worked and request.date.weekday() not in s.rules.working_days:
+        raise Refusal(
+            f"{request.date} is a {request.date:%A}, which is not worked anyway: --worked is for holidays on working"
+            " days. Working days are changed with `rollcall oncall settings working_days=…`."
+        )
     one = Holiday(request.date, request.name, WORKED if request.worked else OWN)
     wanted = replace(s, holidays=dict(sorted({**s.holidays, request.date: one}.items())))
     what = "is worked" if request.worked else f"is a holiday ({request.name})"

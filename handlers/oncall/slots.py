@@ -9,6 +9,8 @@ from handlers.oncall.refusal import Refusal
 from handlers.oncall.settings import DAYS, NAMES
 from handlers.oncall.situation import Situation
 
+IN_SLACK = " (in Slack: `/oncall plan`)"
+
 
 def changeable(s: Situation, slot: Slot) -> Duty:
     """The slot as it stands, or a Refusal that says why nobody can be put on it."""
@@ -28,11 +30,11 @@ def why_no_shift(s: Situation, slot: Slot) -> str:
     if free:
         return free
     if not s.duties:
-        return "Nothing is planned yet: run `rollcall oncall plan` first."
+        return f"Nothing is planned yet: run `rollcall oncall plan` first{IN_SLACK}."
     last = max(day for day, _ in s.duties)
     if slot.date > last:
-        return f"{slot.date} is not planned yet: the schedule goes to {last}."
-    return f"There is no shift {slot.rotation} on {slot.date}: run `rollcall oncall plan`."
+        return f"{slot.date} is not planned yet: the schedule goes to {last}. Name a day up to then."
+    return f"There is no shift {slot.rotation} on {slot.date}: run `rollcall oncall plan`{IN_SLACK}."
 
 
 def why_no_working_day(s: Situation, slot: Slot) -> str | None:

@@ -154,7 +154,9 @@ def test_an_override_with_somebody_who_is_away(team: Team) -> None:
 def test_an_override_with_whoever_serves_already(team: Team) -> None:
     who = team.duty(DAY, "PM").final_id
     assert who
-    assert team.refused(Override(date=DAY, rotation="PM", person=who)).endswith(f"for PM on {DAY} already.")
+    assert team.refused(Override(date=DAY, rotation="PM", person=who)).endswith(
+        f"for PM on {DAY} already: name somebody else."
+    )
 
 
 def test_no_override_to_cancel(team: Team) -> None:
@@ -211,6 +213,11 @@ def test_a_holiday(team: Team) -> None:
     assert said == f"{in_days(3)} is a holiday (Founders' day): nobody is on call. Name a working day."
     with pytest.raises(Refusal, match="is a holiday"):
         asking.why(team.tx, CONTEXT, in_days(3), None, team.now)
+
+
+def test_a_weekend_is_not_worked_for_being_no_holiday(team: Team) -> None:
+    said = team.refused(SetHoliday(date=in_days(5), worked=True))
+    assert said.startswith(f"{in_days(5)} is a Saturday, which is not worked anyway: --worked is for holidays")
 
 
 def test_a_weekend(team: Team) -> None:

@@ -113,6 +113,11 @@ def test_why_names_who_could_and_who_could_not(planned: Rollcall) -> None:
         (("holiday", TUESDAY, "--remove"), "said nothing of"),
         (("feed", "--revoke", "7"), "There is no feed 7"),
         (("settings", "zone=Mars"), "zone must be a time zone"),
+        (("override", TUESDAY, "PM", "ada@example.com", "--because", "x" * 501), "write at most 500"),
+        (("off", "ada@example.com", TUESDAY, "--because", "x" * 501), "write at most 500"),
+        (("swap", TUESDAY, "PM", "ada@example.com", "--because", "x" * 501), "write at most 500"),
+        (("holiday", TUESDAY, "--name", ""), "The name has 0 characters: write 1 to 100"),
+        (("holiday", TUESDAY, "--name", "x" * 101), "The name has 101 characters: write 1 to 100"),
     ],
 )
 def test_a_no_is_a_sentence_and_exit_code_1(planned: Rollcall, arguments: tuple[str, ...], sentence: str) -> None:
@@ -222,6 +227,8 @@ def test_a_feed_s_path_is_shown_once_and_ends_when_revoked(planned: Rollcall, ro
     assert planned("oncall", "feed", "--revoke", str(feed["id"])).exit_code == 0
     assert said(planned("oncall", "feed", "--list", "--json"))[0]["revoked_at"]
     assert planned("oncall", "feed", "--everybody").stdout.startswith("/oncall/")
+    assert "everybody" in planned("oncall", "feed", "--list").stdout
+    assert planned("oncall", "feed", "--revoke", "9" * 30).exit_code == 2
 
 
 # --- files ---
