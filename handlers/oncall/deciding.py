@@ -225,8 +225,15 @@ def _settings(s: Situation, request: ChangeSettings) -> Change:
 def _import(s: Situation, request: ImportSchedule) -> Change:
     after, history, complaints = imported(s, request)
     count = len(request.lines) - len(complaints)
+    left_out = tuple(f"left out: {complaint}" for complaint in complaints)
     sentence = f"Take in {count} shifts, {len(history)} of them past"
-    return Change(after, sentence, "imported", history=history, warnings=tuple(complaints))
+    return Change(
+        after,
+        sentence,
+        "imported",
+        history=history,
+        warnings=left_out,
+    )
 
 
 ADMINISTRATORS_ONLY = (Replan, SetHoliday, UnsetHoliday, ChangeSettings, ImportSchedule)

@@ -112,12 +112,13 @@ def import_(
 
     def make(tx: Connection, now: int) -> Request:
         found = importing.read(tx, CONTEXT, text, now)
-        _must_be_good(list(found.complaints), file, skip_bad=skip_bad)
+        bad = found.complaints if skip_bad else importing.all_complaints(tx, CONTEXT, found, now)
+        _must_be_good(list(bad), file, skip_bad=skip_bad)
         return found.request.model_copy(update={"skip_bad": skip_bad})
 
     try:
         change(make, dry_run=dry_run, as_json=as_json)
-    except BadLines as bad:
+    except BadLines as bad:  # the schedule changed after the lines were looked at
         raise Misuse("\n".join([*bad.complaints, f"nothing was imported from {file}"])) from None
 
 

@@ -250,10 +250,14 @@ def test_every_bad_line_is_named_and_nothing_is_imported(planned: Rollcall, fold
 
 
 def test_lines_the_schedule_cannot_take_are_named_too(planned: Rollcall, folder: Path) -> None:
-    (folder / "schedule.csv").write_text(f"date,rotation,email\n{in_days(5)},PM,quin@example.com\n")
+    lines = (f"{in_days(5)},PM,quin@example.com", "soon,PM,quin@example.com")
+    (folder / "schedule.csv").write_text("\n".join(("date,rotation,email", *lines)))
     result = planned("oncall", "import", "schedule.csv")
     assert result.exit_code == 2
     assert "line 2: 2026-11-07 is a Saturday" in result.stderr
+    assert "line 3: soon is no day" in result.stderr
+    taken = planned("oncall", "import", "schedule.csv", "--skip-bad")
+    assert "left out: line 2: 2026-11-07 is a Saturday" in taken.stderr
 
 
 def test_export_and_import_are_each_other_s_reverse(planned: Rollcall, folder: Path, rows: Rows) -> None:
