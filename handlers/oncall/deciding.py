@@ -227,13 +227,7 @@ def _import(s: Situation, request: ImportSchedule) -> Change:
     count = len(request.lines) - len(complaints)
     left_out = tuple(f"left out: {complaint}" for complaint in complaints)
     sentence = f"Take in {count} shifts, {len(history)} of them past"
-    return Change(
-        after,
-        sentence,
-        "imported",
-        history=history,
-        warnings=left_out,
-    )
+    return Change(after, sentence, "imported", history=history, warnings=left_out)
 
 
 ADMINISTRATORS_ONLY = (Replan, SetHoliday, UnsetHoliday, ChangeSettings, ImportSchedule)
