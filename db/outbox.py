@@ -161,11 +161,12 @@ def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str],
     return len(marks)
 
 
-def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, now: int) -> None:
-    """Send a message that is not state, once: a second post of the same key changes nothing."""
+def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, now: int) -> bool:
+    """Send a message that is not state, once: a second post of the same key changes nothing, and is False."""
     row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
-    POST.send(tx, {**row, "payload": payload})
+    first = POST.run(tx, {**row, "payload": payload}) == 1
     writer.marked(tx, [(workspace_id, sink, key, now)])
+    return first
 
 
 def wake(tx: Connection, workspace_id: int, sink: str, key: str, at: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, null, or_, select, update
 
 from db.statements import Statement
-from db.tables import identities, sync_logs, sync_status
+from db.tables import identities, sync_logs, sync_status, workspaces
 from db.tables import sync_actions as marks
 from db.tables import webhook_events as events
 
@@ -96,6 +96,24 @@ MARKS_DONE_WITH = (
 )
 LAST_MARK = select(func.max(marks.c.id))
 DROP_MARKS = delete(marks).where(marks.c.id.in_(_ids), *_done_with)
+
+
+# By the index of keys, which begins with the workspace.
+SILENCE = (
+    update(marks)
+    .where(
+        marks.c.workspace_id.in_(select(workspaces.c.id)),
+        marks.c.sink == bindparam("of_sink"),
+        marks.c.status == "settled",
+        marks.c.payload.is_not(None),
+    )
+    .values(payload=null())
+)
+
+
+def silence(tx: Connection, sink: str) -> None:
+    """Delivered messages keep the key that keeps them to once, and not their text, which may name somebody."""
+    tx.execute(SILENCE, {"of_sink": sink})
 
 
 def last_event(tx: Connection) -> int:

@@ -13,6 +13,8 @@ CHANNEL = "slack"  # the sink that carries alerts
 
 def alert(tx: Connection, context: Context, key: str, text: str, now: int) -> None:
     """Tell the administrators once per `key`; `text` names what is wrong and what to do, no address, no secret."""
+    if CHANNEL in context.sinks and not outbox.post(
+        tx, context.workspace_id, CHANNEL, f"alert:{key}", {"text": text}, now
+    ):
+        return
     log.error("alert", key=key, text=text)
-    if CHANNEL in context.sinks:
-        outbox.post(tx, context.workspace_id, CHANNEL, f"alert:{key}", {"text": text}, now)

@@ -168,7 +168,7 @@ class Demo:
         """Send the day, wait until nothing is on its way, compare."""
         result = Result()
         await self._send(result)
-        self._let_clerk_know()
+        self._let_platforms_know()
         async with Database(self.settings.database_url, deadline_s=30.0) as database:
             self.doing("waiting until nothing is on its way to Notion")
             await _settled(database)
@@ -213,13 +213,15 @@ class Demo:
         kinds = Counter(delivery.type for delivery in self.told.deliveries).most_common()
         self.say("webhooks delivered: " + ", ".join(f"{count} {kind}" for kind, count in kinds))
 
-    def _let_clerk_know(self) -> None:
-        """Clerk's own list shows the day's end, too: an import finds nothing new."""
+    def _let_platforms_know(self) -> None:
+        """Clerk's and Slack's own lists show the day's end, too: an import finds nothing new, newcomers are there."""
         final = self.told.final_clerk_users()
         for gone in set(self.world.clerk.users) - {user["id"] for user in final}:
             self.world.clerk.delete(gone)
         for user in final:
             self.world.clerk.put(user)
+        for member in self.told.final_slack_users():
+            self.world.slack.put(member)
 
     async def _judge(self, database: Database, result: Result) -> None:
         settings = self.settings

@@ -94,7 +94,7 @@ def why(tx: Connection, context: Context, day: date, rotation: str | None, now: 
     if not found:
         s = gather(tx, context, now)
         if day < s.today:
-            raise Refusal(f"Nothing was planned for {day}: see `rollcall oncall show` for what is.")
+            raise Refusal(f"Nothing was planned for {day}: `/oncall week` and `rollcall oncall show` show what is.")
         raise Refusal(why_no_shift(s, Slot(day, rotation or settings.NAMES[0])))
     known = people.load(tx, set().union(*(people_in(duty.planned.reason) for duty in found)))
 

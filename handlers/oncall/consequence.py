@@ -1,14 +1,14 @@
 """What a change would mean, before it is confirmed: who moves, and how the differences change."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
 
 from db.oncall import Duty
 from handlers.oncall.hours import local
 from handlers.oncall.model import Slot
-from handlers.oncall.situation import Situation
+from handlers.oncall.situation import ONE_DAY, Situation
 from handlers.oncall.standing import differences
 
 
@@ -26,7 +26,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Moves of one rotation in one week that are the same but for the day: how people read them."""
+    """Moves of one rotation on days that follow each other, the same but for the day: how people read them."""
 
     first: date
     last: date
@@ -44,14 +44,16 @@ class Span:
 
 
 def spans(moves: Iterable[Move]) -> list[Span]:
-    """In the order of their first days."""
-    found: dict[object, Span] = {}
-    for move in moves:
-        week = move.slot.date.isocalendar()[:2]
-        same = (week, move.slot.rotation, move.before, move.after, move.before_name, move.after_name, move.why)
-        first = found[same].first if same in found else move.slot.date
-        found[same] = Span(first, move.slot.date, move)
-    return sorted(found.values(), key=lambda span: span.first)
+    """In the order of their first days. A day between that does not move, or moves otherwise, ends a span."""
+    found: dict[object, list[Span]] = {}
+    for move in sorted(moves, key=lambda move: move.slot):
+        same = found.setdefault(replace(move, slot=Slot(date.min, move.slot.rotation)), [])
+        day = move.slot.date
+        if same and same[-1].last == day - ONE_DAY:
+            same[-1] = Span(same[-1].first, day, move)
+        else:
+            same.append(Span(day, day, move))
+    return sorted((span for same in found.values() for span in same), key=lambda span: span.first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ from handlers.oncall.situation import ONE_DAY, Situation
 from handlers.oncall.slots import changeable, serving, twice, with_server
 from handlers.oncall.swapping import answered, asked
 
+SEVERAL = 5  # slots that are named in a sentence
+
 
 def decide(s: Situation, request: Request) -> Decision:
     """Raises Refusal with a sentence for whoever asked."""
@@ -61,7 +63,17 @@ def _may_ask(s: Situation, request: Request) -> None:
 def _plan(s: Situation, request: Replan) -> Change:
     if not request.anyway:
         _enough_people(s)
-    return _replanned(s, "Plan the schedule anew", "planned")
+    change = _replanned(s, "Plan the schedule anew", "planned")
+    return replace(change, warnings=_still_unfilled(s, change.after))
+
+
+def _still_unfilled(before: Situation, after: Situation) -> tuple[str, ...]:
+    """Slots that nobody served before, and nobody does now: the consequence shows only what changes."""
+    left = [slot for slot, duty in after.duties.items() if duty.final_id is None and slot in before.duties]
+    left = [slot for slot in left if before.duties[slot].final_id is None]
+    named = ", ".join(f"{slot.rotation} on {slot.date}" for slot in left[:SEVERAL])
+    more = f" and {len(left) - SEVERAL} more" if len(left) > SEVERAL else ""
+    return (f"Nobody serves {named}{more} either, as before: override them with somebody.",) if left else ()
 
 
 def _enough_people(s: Situation) -> None:
@@ -91,7 +103,7 @@ def _override(s: Situation, request: Override) -> Change:
     duty = changeable(s, slot)
     name = serving(s, request.person, slot)
     if duty.final_id == request.person:
-        raise Refusal(f"{name} is on call for {slot.rotation} on {slot.date} already.")
+        raise Refusal(f"{name} is on call for {slot.rotation} on {slot.date} already: name somebody else.")
     reason = request.reason.strip() or "no reason given"
     after = s.with_duties({slot: with_server(s, duty, request.person, reason, request.by)})
     sentence = f"{name} serves {slot.rotation} on {slot.date} instead of {duty.final_name or 'nobody'}"
@@ -124,19 +136,37 @@ def _time_off(s: Situation, request: AddTimeOff) -> Change:
         raise Refusal(f"{request.first}..{request.last} ends before it begins: write {request.last}..{request.first}.")
     if request.last < s.today:
         raise Refusal(f"{request.first}..{request.last} is past: time off can be added from {s.today} on.")
+    if request.first < s.today:
+        raise Refusal(
+            f"{request.first}..{request.last} begins in the past, which does not change:"
+            f" write {s.today}..{request.last}."
+        )
     mine = (one for one in s.absences if one.user_id == request.person)
     overlap = next((one for one in mine if one.first <= request.last and request.first <= one.last), None)
     if overlap:
         raise Refusal(
             f"{name} is away {overlap.first}..{overlap.last} already: name only the days beside it,"
-            " or remove that time off first."
+            f" or end that time off first: `/oncall back {overlap.first}`,"
+            f" or `rollcall oncall off --remove {overlap.id}`."
         )
     absence = Absence(NEW, request.person, request.first, request.last, request.reason.strip())
     wanted = replace(s, absences=(*s.absences, absence))
     change = _replanned(wanted, f"{name} is away {request.first}..{request.last}", "planned anew", keep=True)
     if not request.anyway:
         _still_served(s, change.after, f"{name} is away then")
-    return change
+    return replace(change, warnings=_left_with(change.after, absence))
+
+
+def _left_with(after: Situation, absence: Absence) -> tuple[str, ...]:
+    """What has begun does not move by itself: nobody is on leave and on call unseen."""
+    days = (absence.first, absence.last)
+    left = [slot for slot, duty in after.duties.items() if duty.final_id == absence.user_id]
+    return tuple(
+        f"{slot.rotation} on {slot.date} has begun and stays with {after.name(absence.user_id)}:"
+        " override it with somebody who can finish it."
+        for slot in left
+        if days[0] <= slot.date <= days[1]
+    )
 
 
 def _still_served(before: Situation, after: Situation, because: str) -> None:
@@ -160,12 +190,18 @@ def _back(s: Situation, request: RemoveTimeOff) -> Change:
     kept = replace(absence, last=s.today - ONE_DAY) if absence.first < s.today else None
     left = tuple(kept if one is absence else one for one in s.absences)
     after = replace(s, absences=tuple(one for one in left if one is not None))
-    return Change(after, f"{s.name(absence.user_id)} is back from {max(absence.first, s.today)}", "back")
+    # What others took over stays theirs; what nobody could take is theirs again.
+    return _replanned(after, f"{s.name(absence.user_id)} is back from {max(absence.first, s.today)}", "back", keep=True)
 
 
 def _holiday(s: Situation, request: SetHoliday) -> Change:
     if request.date < s.today:
         raise Refusal(f"{request.date} is past: holidays can be set from {s.today} on.")
+    if request.worked and request.date.weekday() not in s.rules.working_days:
+        raise Refusal(
+            f"{request.date} is a {request.date:%A}, which is not worked anyway: --worked is for holidays on working"
+            " days. Working days are changed with `rollcall oncall settings working_days=…`."
+        )
     one = Holiday(request.date, request.name, WORKED if request.worked else OWN)
     wanted = replace(s, holidays=dict(sorted({**s.holidays, request.date: one}.items())))
     what = "is worked" if request.worked else f"is a holiday ({request.name})"
@@ -189,8 +225,9 @@ def _settings(s: Situation, request: ChangeSettings) -> Change:
 def _import(s: Situation, request: ImportSchedule) -> Change:
     after, history, complaints = imported(s, request)
     count = len(request.lines) - len(complaints)
+    left_out = tuple(f"left out: {complaint}" for complaint in complaints)
     sentence = f"Take in {count} shifts, {len(history)} of them past"
-    return Change(after, sentence, "imported", history=history, warnings=tuple(complaints))
+    return Change(after, sentence, "imported", history=history, warnings=left_out)
 
 
 ADMINISTRATORS_ONLY = (Replan, SetHoliday, UnsetHoliday, ChangeSettings, ImportSchedule)

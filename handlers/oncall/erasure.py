@@ -2,13 +2,15 @@
 
 from sqlalchemy import Connection
 
-from db import oncall, oncall_members
+from db import oncall, oncall_members, retention
+from handlers.oncall.keys import SLACK
 
 
 def forget(tx: Connection, user_id: int, now: int) -> None:  # noqa: ARG001 - every seam of erasure takes the time
     """Erasure (S1.10): past rows become those of a former member. Shifts to come are given to others: `depart`."""
     oncall.forget(tx, user_id, f"former member {user_id}")
     oncall_members.forget(tx, user_id)
+    retention.silence(tx, SLACK)
 
 
 def join(tx: Connection, user_id: int, to_user_id: int) -> None:

@@ -18,7 +18,7 @@ WHY = {"imported": True}  # the reason of a shift nobody here decided
 
 def imported(s: Situation, request: ImportSchedule) -> tuple[Situation, tuple[Duty, ...], list[str]]:
     """The situation with the good lines, those of the past, and what is wrong with the others."""
-    there = {Slot(one.date, one.rotation) for one in s.past}
+    there = {Slot(one.date, one.rotation) for one in s.past} | {slot for slot in s.duties if slot.date < s.today}
     taken: dict[Slot, Duty | None] = {}
     complaints = []
     for line in request.lines:

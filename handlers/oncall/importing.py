@@ -16,8 +16,9 @@ from db import oncall, people
 from db.oncall import Duty
 from handlers.addresses import address
 from handlers.oncall import words
+from handlers.oncall.changing import preview
 from handlers.oncall.model import Slot
-from handlers.oncall.refusal import Refusal
+from handlers.oncall.refusal import BadLines, Refusal
 from handlers.oncall.requests import ImportSchedule, Line
 from handlers.oncall.settings import load
 from handlers.oncall.situation import FAR
@@ -26,7 +27,6 @@ from handlers.registry import Context
 COLUMNS = ("date", "rotation", "email", "override", "reason")
 NEEDED = COLUMNS[:3]
 LONGEST = 5_000_000  # characters: decades of shifts
-LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,20 @@ def read(tx: Connection, context: Context, text: str, now: int) -> Read:
     if not lines and not complaints:
         raise Refusal(f"The file has no lines: write {','.join(COLUMNS)} and a line a shift.")
     return Read(ImportSchedule(lines=tuple(lines)), tuple(complaints))
+
+
+def all_complaints(tx: Connection, context: Context, found: Read, now: int) -> list[str]:
+    """What is wrong with any line, in the order of the file: what cannot be read, and what cannot be planned."""
+    try:
+        preview(tx, context, found.request.model_copy(update={"skip_bad": False}), now)
+        more: list[str] = []
+    except BadLines as bad:
+        more = bad.complaints
+    return sorted([*found.complaints, *more], key=_number)
+
+
+def _number(complaint: str) -> int:
+    return int(complaint.removeprefix("line ").partition(":")[0])
 
 
 def write(tx: Connection, context: Context) -> str:
@@ -99,8 +113,7 @@ def _line(
 ) -> Line:
     if "more" in row:
         raise Refusal("It has more columns than the header; put text with a comma between quotes.")
-    if len(row["reason"]) > LONGEST_REASON:
-        raise Refusal(f"The reason is longer than {LONGEST_REASON} characters.")
+    words.reason(row["reason"])
     day, rotation = words.date_of(row["date"]), words.rotation(row["rotation"])
     planned = _person(tx, row["email"], known, past=day < today) if row["email"] else (None, None, None)
     instead = _person(tx, row["override"], known, past=False) if row["override"] else (None, None, None)

@@ -1,4 +1,4 @@
-"""A message to whoever is on call, the working day before: once for each shift and person."""
+"""A message to whoever is on call, the working day before, once for each shift and person; nobody is: an alert."""
 
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, time, timedelta
@@ -9,6 +9,7 @@ from db import oncall, oncall_holidays, outbox
 from db.database import Database
 from db.oncall import Duty
 from db.oncall_holidays import WORKED
+from handlers.alerts import alert
 from handlers.oncall import settings
 from handlers.oncall.hours import local
 from handlers.oncall.keys import REMIND, SLACK, message_key
@@ -36,12 +37,19 @@ def _remind(tx: Connection, context: Context, now: int) -> int:
     known = oncall_holidays.all_from(tx, context.workspace_id, today - AHEAD)
     free = {one.date for one in known if one.source != WORKED}
     for duty in oncall.between(tx, context.workspace_id, today + ONE_DAY, today + AHEAD):
-        if duty.final_id is not None and _due(duty.planned.date, free, chosen) <= now:
-            occasion = f"reminder:{duty.planned.date}:{duty.planned.rotation}"
-            payload = {"person": duty.final_id, "text": _text(duty, chosen)}
-            outbox.post(tx, context.workspace_id, SLACK, message_key(occasion, duty.final_id), payload, now)
+        if _due(duty.planned.date, free, chosen) <= now:
+            _say(tx, context, duty, _text(duty, chosen), now)
     mornings = (_morning(day, chosen) for day in (today, today + ONE_DAY))
     return min([now + HOUR_MS, *(at for at in mornings if at > now)])
+
+
+def _say(tx: Connection, context: Context, duty: Duty, text: str, now: int) -> None:
+    slot = f"{duty.planned.date}:{duty.planned.rotation}"
+    if duty.final_id is None:  # the alert of the plan that left it so may be weeks old
+        alert(tx, context, f"oncall-unfilled:{slot}", text, now)
+        return
+    payload = {"person": duty.final_id, "text": text}
+    outbox.post(tx, context.workspace_id, SLACK, message_key(f"reminder:{slot}", duty.final_id), payload, now)
 
 
 def _due(day: date, free: Collection[date], chosen: OnCallSettings) -> int:
@@ -59,4 +67,7 @@ def _morning(day: date, chosen: OnCallSettings) -> int:
 def _text(duty: Duty, chosen: OnCallSettings) -> str:
     row = duty.planned
     start, end = (local(at, chosen.tz) for at in (row.starts_at, row.ends_at))
-    return f"You are on call on {row.date:%a %Y-%m-%d}: {row.rotation}, {start:%H:%M}-{end:%H:%M} ({chosen.zone})."
+    when = f"on {row.date:%a %Y-%m-%d}: {row.rotation}, {start:%H:%M}-{end:%H:%M} ({chosen.zone})"
+    if duty.final_id is None:
+        return f"Nobody is on call {when}. `rollcall oncall why` says why; override it with somebody."
+    return f"You are on call {when}."

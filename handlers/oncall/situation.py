@@ -19,13 +19,15 @@ from handlers.registry import Context
 
 ONE_DAY = timedelta(days=1)
 FAR = date(9999, 12, 31)
+EVERY_POOL = frozenset[str]().union(*settings.POOLS.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A workspace's schedule and all it rests on. `now`: ms UTC; `duties`: of today and later, in order.
+    """A workspace's schedule and all it rests on. `now`: ms UTC; `duties`: of today and later, in order, and
+    yesterday's that end today and are not over: they can still be given to somebody else.
 
-    `past`: the slots before today, as fairness counts them. `people`: who is in a rotation now, by row.
+    `past`: the slots before, as fairness counts them. `people`: who is in a rotation now, by row.
     """
 
     now: int
@@ -91,6 +93,10 @@ class Situation:
                 earlier.active_from if earlier else period.since,
                 period.until,
             )
+        serving = {duty.final_id for duty in self.duties.values() if duty.final_id is not None}
+        for person in sorted(serving - found.keys()):
+            # Gone before a day was over, so no period is left; still the planner has to call them by their name.
+            found[person] = Member(person, self.name(person), EVERY_POOL, active_until=self.today - ONE_DAY)
         return list(found.values())
 
     def time_off(self) -> list[TimeOff]:
@@ -129,19 +135,27 @@ def gather(tx: Connection, context: Context, now: int) -> Situation:
     workspace_id = context.workspace_id
     chosen = settings.load(tx, context)
     today = chosen.today(now)
+    duties = [d for d in oncall.between(tx, workspace_id, today - ONE_DAY, FAR) if _open(d, today, now)]
+    running = {(d.planned.date, d.planned.rotation) for d in duties if d.planned.date < today}
     return Situation(
         now=now,
         today=today,
         settings=chosen,
         people=oncall_members.now(tx, workspace_id),
         periods=tuple(oncall_members.periods(tx, workspace_id)),
-        past=tuple(s for s in oncall.served(tx, workspace_id) if s.date < today),
-        duties=_by_slot(oncall.between(tx, workspace_id, today, FAR)),
+        past=tuple(
+            s for s in oncall.served(tx, workspace_id) if s.date < today and (s.date, s.rotation) not in running
+        ),
+        duties=_by_slot(duties),
         absences=tuple(oncall_members.absences(tx, workspace_id)),
         holidays={one.date: one for one in oncall_holidays.all_from(tx, workspace_id, today)},
         swaps=tuple(oncall_swaps.open_(tx, workspace_id)),
         admins=people.admin_ids(tx),
     )
+
+
+def _open(duty: Duty, today: date, now: int) -> bool:
+    return duty.planned.date >= today or duty.planned.ends_at > now
 
 
 def _by_slot(duties: Iterable[Duty]) -> dict[Slot, Duty]:

@@ -9,11 +9,13 @@ from handlers.oncall.refusal import Refusal
 from handlers.oncall.settings import DAYS, NAMES
 from handlers.oncall.situation import Situation
 
+IN_SLACK = " (in Slack: `/oncall plan`)"
+
 
 def changeable(s: Situation, slot: Slot) -> Duty:
     """The slot as it stands, or a Refusal that says why nobody can be put on it."""
     duty = s.duties.get(slot)
-    if slot.date < s.today or (duty and s.over(duty)):
+    if s.over(duty) if duty else slot.date < s.today:
         raise Refusal(f"{slot.rotation} on {slot.date} is over: history does not change. Name a day from {s.today} on.")
     if duty is not None:
         return duty
@@ -28,11 +30,11 @@ def why_no_shift(s: Situation, slot: Slot) -> str:
     if free:
         return free
     if not s.duties:
-        return "Nothing is planned yet: run `rollcall oncall plan` first."
+        return f"Nothing is planned yet: run `rollcall oncall plan` first{IN_SLACK}."
     last = max(day for day, _ in s.duties)
     if slot.date > last:
-        return f"{slot.date} is not planned yet: the schedule goes to {last}."
-    return f"There is no shift {slot.rotation} on {slot.date}: run `rollcall oncall plan`."
+        return f"{slot.date} is not planned yet: the schedule goes to {last}. Name a day up to then."
+    return f"There is no shift {slot.rotation} on {slot.date}: run `rollcall oncall plan`{IN_SLACK}."
 
 
 def why_no_working_day(s: Situation, slot: Slot) -> str | None:
@@ -81,6 +83,14 @@ def twice(s: Situation, person: int, slot: Slot) -> tuple[str, ...]:
     also = [other.rotation for other, duty in s.duties.items() if other.date == slot.date and duty.final_id == person]
     also = [rotation for rotation in also if rotation != slot.rotation]
     return (f"{s.name(person)} serves {' and '.join(also)} on that day too.",) if also else ()
+
+
+def doubled(s: Situation, swap: Swap) -> tuple[str, ...]:
+    """Warnings where a swap that is made has somebody serve another rotation on that day too."""
+    found = twice(s, swap.other_id, Slot(swap.date, swap.rotation))
+    if swap.other_date is not None and swap.other_rotation is not None:
+        found += twice(s, swap.user_id, Slot(swap.other_date, swap.other_rotation))
+    return found
 
 
 def swapped(s: Situation, swap: Swap) -> Situation:

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 from db import oncall, oncall_holidays, oncall_members, oncall_swaps, outbox
 from db.oncall import Duty
 from db.oncall_holidays import COUNTRY
+from db.oncall_swaps import Swap
 from handlers.alerts import alert
 from handlers.oncall import settings
 from handlers.oncall.consequence import spans
@@ -15,6 +16,7 @@ from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.replanning import run_id
 from handlers.oncall.situation import Situation
+from handlers.oncall.swapping import lapsed
 from handlers.registry import Context
 from handlers.schedule import CLOCK
 
@@ -62,7 +64,8 @@ def _shows(duty: Duty | None) -> object:
 
 def _store_slots(tx: Connection, context: Context, decision: Decision) -> None:
     before, after = decision.before, decision.after
-    workspace_id, today = context.workspace_id, before.today
+    # Nothing before may change: history begins with what is over, which after midnight a shift of yesterday is not yet.
+    workspace_id, today = context.workspace_id, min([before.today, *(slot.date for slot in before.duties)])
     for duty in decision.history:
         oncall.keep(tx, workspace_id, duty)
     for slot in before.duties.keys() - after.duties.keys():
@@ -122,6 +125,20 @@ def _store_swaps(tx: Connection, context: Context, decision: Decision, now: int)
         swap = next(one for one in decision.before.swaps if one.id == decision.answered[0])
         told = swap.other_id if decision.answered[1] == "cancelled" else swap.user_id
         _message(tx, context, f"swap-answer:{swap.id}", told, f"{decision.consequence.sentence}.", now)
+    for swap in lapsed(decision.after):
+        _end_swap(tx, context, decision, swap, now)
+
+
+def _end_swap(tx: Connection, context: Context, decision: Decision, swap: Swap, now: int) -> None:
+    """Else it would stand in the way of a swap by whoever serves the shift now."""
+    oncall_swaps.decide(tx, context.workspace_id, swap.id, "cancelled", now)
+    if swap.date < decision.before.today:
+        return  # nobody answered in time, and everybody knows
+    name = decision.before.name
+    what = f"{swap.rotation} on {swap.date} between {name(swap.user_id)} and {name(swap.other_id)}"
+    text = f"The swap of {what} is cancelled: a shift of it moved, or is over."
+    for person in (swap.user_id, swap.other_id):
+        _message(tx, context, f"swap-end:{swap.id}", person, text, now)
 
 
 def _tell(tx: Connection, context: Context, decision: Decision, now: int) -> None:

@@ -8,7 +8,7 @@ from handlers.oncall.model import Slot
 from handlers.oncall.refusal import Refusal
 from handlers.oncall.requests import AnswerSwap, AskSwap
 from handlers.oncall.situation import Situation
-from handlers.oncall.slots import changeable, swapped
+from handlers.oncall.slots import changeable, doubled, swapped
 
 
 def asked(s: Situation, request: AskSwap) -> Change:
@@ -40,13 +40,16 @@ def asked(s: Situation, request: AskSwap) -> Change:
     if swap.other_date:
         sentence += f" for {swap.other_rotation} on {swap.other_date}"
     after = replace(s, swaps=(*s.swaps, swap))
-    return Change(after, sentence, "if they accept", shown=shown, asked=swap)
+    return Change(after, sentence, "if they accept", shown=shown, asked=swap, warnings=doubled(shown, swap))
 
 
 def answered(s: Situation, request: AnswerSwap) -> Change:
     swap = next((one for one in s.swaps if one.id == request.swap), None)
     if swap is None:
-        raise Refusal(f"Swap {request.swap} is not open (any more): see the open ones with `/oncall me`.")
+        raise Refusal(
+            f"Swap {request.swap} is not open (any more): see the open ones with `/oncall me`"
+            " or `rollcall oncall swap --list`."
+        )
     who = swap.user_id if request.answer == "cancel" else swap.other_id
     if request.by is not None and request.by != who:
         raise Refusal(f"Only {s.name(who)} can {request.answer} this swap.")
@@ -55,4 +58,18 @@ def answered(s: Situation, request: AnswerSwap) -> Change:
     done = {"accept": "accepted", "decline": "declined", "cancel": "cancelled"}[request.answer]
     after = swapped(left, swap) if request.answer == "accept" else left
     sentence = f"The swap of {what} between {s.name(swap.user_id)} and {s.name(swap.other_id)} is {done}"
-    return Change(after, sentence, "swapped", answered=(swap.id, done))
+    warnings = doubled(after, swap) if request.answer == "accept" else ()
+    return Change(after, sentence, "swapped", answered=(swap.id, done), warnings=warnings)
+
+
+def lapsed(after: Situation) -> list[Swap]:
+    """Open swaps that can no longer be made: a shift of theirs is over, or somebody else's."""
+    return [swap for swap in after.swaps if not _holds(after, swap)]
+
+
+def _holds(s: Situation, swap: Swap) -> bool:
+    sides = [(swap.date, swap.rotation, swap.user_id)]
+    if swap.other_date is not None and swap.other_rotation is not None:
+        sides.append((swap.other_date, swap.other_rotation, swap.other_id))
+    found = [(s.duties.get(Slot(day, rotation)), person) for day, rotation, person in sides]
+    return all(duty is not None and not s.over(duty) and duty.final_id == person for duty, person in found)

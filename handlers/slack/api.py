@@ -28,11 +28,12 @@ SINK_ERRORS = TOKEN_ERRORS | {"channel_not_found", "is_archived", "missing_scope
 
 
 class Declined(Refused):
-    """Slack's word for why it refuses is in `code`."""
+    """Slack's word for why it refuses is in `code`; `about`: what it says of the arguments."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, about: str = "") -> None:
         super().__init__(f"Slack: {code}")
         self.code = code
+        self.about = about
 
 
 def web_client(token: str | None, base_url: str, timeout_s: int | None = None) -> AsyncWebClient:
@@ -62,7 +63,8 @@ def _translate(error: SlackApiError, down: frozenset[str]) -> Exception:
         return SinkDown(f"Slack: an answer that cannot be read (HTTP {status})")
     if status >= 500 or code in down:  # noqa: PLR2004 - HTTP's server errors
         return SinkDown(f"Slack: {code}")
-    return Declined(str(code))
+    told = data.get("response_metadata") if isinstance(data, dict) else None
+    return Declined(str(code), str(told.get("messages") or "") if isinstance(told, dict) else "")
 
 
 def _retry_after(said: str | None) -> float:

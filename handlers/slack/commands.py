@@ -73,7 +73,7 @@ def oncall(tx: Connection, context: Context, slack_id: str, text: str, now: int)
         return blocks.ephemeral(showing.HELP)
     if name not in word.found:
         known = ", ".join(sorted(one for one in word.found if one))
-        raise Refusal(f"I do not know /oncall {said.words[0]}: write one of {known}; /oncall help explains them.")
+        raise Refusal(f"I do not know /oncall {said.words[0][:80]}: write one of {known}; /oncall help explains them.")
     rest = Said(said.words[1:], said.reason, said.anyway)
     return word.found[name][0](tx, Asked(context, caller(tx, context, slack_id), rest, now))
 

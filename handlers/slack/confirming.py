@@ -99,7 +99,8 @@ def once(key: str, request: Request, slack_id: str) -> Apply:
     def run(tx: Connection, context: Context, decision: Decision, now: int) -> bool:
         if not apply(tx, context, decision, now):
             return False
-        if not inbox.add(tx, SLACK, key, f"oncall_{request.kind}", request.model_dump_json().encode(), now):
+        body = request.model_dump_json(exclude={"reason"}).encode()  # which is kept, and erased, where it is shown
+        if not inbox.add(tx, SLACK, key, f"oncall_{request.kind}", body, now):
             raise Twice
         mark_homes(tx, context, decision, slack_id, now)
         return True

@@ -92,7 +92,7 @@ class SlackSink:
         try:
             await self._ask(lambda: self._client.chat_postMessage(channel=account, text=escape(text)))
         except Declined as declined:
-            if declined.code not in NOBODY_THERE:
+            if not _gone(declined):
                 raise
             log.warning("message_undeliverable", person=person, reason=str(declined))
             return Delivered("nobody")
@@ -106,5 +106,15 @@ class SlackSink:
         known = await database.read(sync.known, claim.workspace_id, claim.sink, claim.key)
         if known.hash == digest:
             return Delivered("nothing")
-        answer = await self._ask(lambda: self._client.views_publish(user_id=account, view=view))
+        try:
+            answer = await self._ask(lambda: self._client.views_publish(user_id=account, view=view))
+        except Declined as declined:
+            if not _gone(declined):
+                raise
+            return Delivered("nobody")  # whoever is gone opens no page
         return Delivered("publish", Known(answer["view"]["id"], digest))
+
+
+def _gone(declined: Declined) -> bool:
+    """Whether the account is what is wrong."""
+    return declined.code in NOBODY_THERE or (declined.code == "invalid_arguments" and "user_id" in declined.about)

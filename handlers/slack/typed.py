@@ -11,8 +11,7 @@ from handlers.oncall import words
 from handlers.oncall.refusal import Refusal
 from handlers.registry import Context
 
-LONGEST_REASON = 500
-
+ANYWAY = re.compile(r"(?:--|[\u2013\u2014])anyway", re.IGNORECASE)  # some keyboards make one dash of two
 _WORD = re.compile(r"<[^<>]*>|\S+")
 _BECAUSE = re.compile(r"(?:^|\s)because\b[\s.…:]*", re.IGNORECASE)
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
@@ -33,7 +32,7 @@ def read(text: str) -> Said:
     """Slack writes &, < and > of what was typed as entities, and mentions as `<@U1|name>`."""
     before, *after = _BECAUSE.split(text, maxsplit=1)
     found = _WORD.findall(before)
-    kept = tuple(_plain(word) for word in found if word != "--anyway")
+    kept = tuple(_plain(word) for word in found if not ANYWAY.fullmatch(word))
     return Said(kept, read_reason(after[0]) if after else "", anyway=len(kept) < len(found))
 
 
@@ -49,9 +48,7 @@ def read_reason(text: str) -> str:
     said = _MENTION.sub(lambda found: f"@{found[2] or found[1]}", text)
     said = unescape(_LINK.sub(lambda found: found[1], said))
     said = " ".join(_UNPRINTABLE.sub(" ", said).split())
-    if len(said) > LONGEST_REASON:
-        raise Refusal(f"The reason has {len(said)} characters: write at most {LONGEST_REASON}.")
-    return said
+    return words.reason(said)
 
 
 def unescape(text: str) -> str:

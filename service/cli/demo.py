@@ -183,6 +183,8 @@ In another terminal:
   rollcall people show {user["id"]}
   rollcall events list
   rollcall notion reconcile --dry-run
+  rollcall oncall show
+  rollcall oncall why monday PM
 event.json renames somebody. Edit it and send it again; only what has a newer updated_at is news.""")
 
 

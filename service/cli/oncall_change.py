@@ -64,7 +64,9 @@ def override(
         slot = slot_of(tx, day, rotation, now)
         if who is None:
             return LiftOverride(date=slot.date, rotation=slot.rotation)
-        return Override(date=slot.date, rotation=slot.rotation, person=words.person(tx, who), reason=because)
+        return Override(
+            date=slot.date, rotation=slot.rotation, person=words.person(tx, who), reason=words.reason(because)
+        )
 
     change(make, dry_run=dry_run, as_json=as_json)
 
@@ -108,7 +110,7 @@ def swap(
             other=words.person(tx, other),
             other_date=theirs.date if theirs else None,
             other_rotation=theirs.rotation if theirs else None,
-            reason=because,
+            reason=words.reason(because),
         )
 
     change(make, dry_run=dry_run, as_json=as_json)
@@ -139,7 +141,7 @@ def off(
         assert days is not None
         first, last = words.days(days, settings.load(tx, CONTEXT).today(now))
         person = words.person(tx, who)
-        return AddTimeOff(person=person, first=first, last=last, reason=because, anyway=anyway)
+        return AddTimeOff(person=person, first=first, last=last, reason=words.reason(because), anyway=anyway)
 
     change(make, dry_run=dry_run, as_json=as_json)
 

@@ -20,6 +20,7 @@ from service.cli.oncall import CONTEXT, app
 from service.cli.oncall_change import DryRun, change
 from service.clock import now_ms
 
+LARGEST = 2**63 - 1  # of a row's number
 FEED = {"id": "id", "name": "of", "created_at": "created", "revoked_at": "revoked"}
 HOLIDAY = {"date": "day", "name": "name", "source": "from"}
 
@@ -63,7 +64,7 @@ def holiday(
 
     def make(tx: Connection, now: int) -> Request:
         on = words.day(day, settings.load(tx, CONTEXT).today(now))
-        return UnsetHoliday(date=on) if remove else SetHoliday(date=on, name=name, worked=worked)
+        return UnsetHoliday(date=on) if remove else SetHoliday(date=on, name=words.title(name), worked=worked)
 
     change(make, dry_run=dry_run, as_json=as_json)
 
@@ -73,7 +74,9 @@ def feed(
     who: Annotated[str | None, typer.Argument(help="Whose shifts: an e-mail address, or any id.")] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="All shifts of the workspace.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the feeds there are.")] = False,
-    revoke: Annotated[int | None, typer.Option("--revoke", help="End this feed (see --list).")] = None,
+    revoke: Annotated[
+        int | None, typer.Option("--revoke", min=1, max=LARGEST, help="End this feed (see --list).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """A calendar to subscribe to (iCal). Prints its path once: whoever has it can read it until it is revoked."""
@@ -81,7 +84,8 @@ def feed(
         raise Misuse("name whose shifts, or one of --everybody, --list and --revoke")
     if list_:
         rows = [legible(row, short=True) for row in session.read(feeds.all_, CONTEXT)]
-        print_json(rows) if as_json else print_rows(rows, FEED)
+        shown = [{**row, "name": row["name"] if row["user_id"] else "everybody"} for row in rows]
+        print_json(rows) if as_json else print_rows(shown, FEED)
     elif revoke is not None:
         session.write(feeds.revoke, CONTEXT, revoke, now_ms())
         print_json({"revoked": revoke}) if as_json else say(f"Feed {revoke} is revoked.")
@@ -108,12 +112,13 @@ def import_(
 
     def make(tx: Connection, now: int) -> Request:
         found = importing.read(tx, CONTEXT, text, now)
-        _must_be_good(list(found.complaints), file, skip_bad=skip_bad)
+        bad = found.complaints if skip_bad else importing.all_complaints(tx, CONTEXT, found, now)
+        _must_be_good(list(bad), file, skip_bad=skip_bad)
         return found.request.model_copy(update={"skip_bad": skip_bad})
 
     try:
         change(make, dry_run=dry_run, as_json=as_json)
-    except BadLines as bad:
+    except BadLines as bad:  # the schedule changed after the lines were looked at
         raise Misuse("\n".join([*bad.complaints, f"nothing was imported from {file}"])) from None
 
 

@@ -1,4 +1,7 @@
-"""Every point of S2, the calendar in Notion, is named by a test that proves it: `s2_7` in its name, or S2.7 beneath."""
+"""Every point of S2, the calendar in Notion, is named by a test that proves it: `s2_7` in its name, or S2.7 beneath.
+
+So is everything wrong that can be asked about being on call: at the rules, and typed in Slack.
+"""
 
 import ast
 import re
@@ -22,6 +25,28 @@ POINTS = {  # of the requirements
     11: "no editing in Notion, no weekends",
     12: "schema made and verified",
 }
+
+
+BAD_INPUT = (  # of the issue; as tests call it, at the rules and in Slack
+    "an unknown person",
+    "an unknown date",
+    "a date in the past",
+    "overlapping leave, leave that overlaps",
+    "an override by",
+    "a swap with oneself",
+    "a holiday",
+    "an unfillable slot, leave a shift unfilled",
+    "two people and three rotations",
+    "a rotation with nobody",
+)
+REFUSALS = ("tests/handlers/oncall/test_refusals.py", "tests/handlers/slack/test_refusals.py")
+
+
+@pytest.mark.parametrize("file", REFUSALS)
+@pytest.mark.parametrize("what", BAD_INPUT)
+def test_a_test_names_each_thing_that_may_be_asked_wrongly(what: str, file: str) -> None:
+    said = text_of(ROOT / file).replace("_", " ")
+    assert any(name in said for name in what.split(", "))
 
 
 def named() -> Iterator[tuple[int, str]]:

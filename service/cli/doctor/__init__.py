@@ -15,6 +15,7 @@ from service.cli import session
 from service.cli.console import AsJson, err, note, print_json, print_rows
 from service.cli.doctor.check import DATABASE_FIX, Check, Level, discreet, failed, guarded, off, ok
 from service.cli.doctor.inside import database_checks, missing_file, state_checks
+from service.cli.doctor.oncall import oncall_checks
 from service.cli.doctor.outside import (
     CLERK_FIX,
     NOTION_FIX,
@@ -30,8 +31,8 @@ from service.settings import Settings, SettingsError, load
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, database, Clerk, Slack and Notion, and say what to fix. Ends with 1 if anything failed."""
-    with err.status("looking at the settings, the database, Clerk, Slack and Notion"):
+    """Check settings, database, Clerk, Slack, Notion, who is on call; say what to fix. Ends with 1 if any failed."""
+    with err.status("looking at the settings, the database, Clerk, Slack, Notion and who is on call"):
         checks = examine()
     counts = Counter(check.level for check in checks)
     if as_json:
@@ -67,6 +68,7 @@ async def _examine(settings: Settings) -> list[Check]:
         )
         if database is not None:
             inside = await guarded("state", lambda: state_checks(settings, database), DATABASE_FIX)
+            inside += await guarded("on call", lambda: oncall_checks(settings, database), DATABASE_FIX)
         else:
             inside = [state]
     return [*checks, *webhook_checks(settings), *(check for group in found for check in group), *inside]

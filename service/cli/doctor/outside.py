@@ -172,14 +172,23 @@ async def data_source_checks(api: NotionApi, settings: Settings) -> list[Check]:
     return [
         await data_source_check(api, name, setting, settings, table)
         if getattr(settings, setting)
-        else _no_data_source(name, setting)
+        else _no_data_source(name, setting, half=_half(settings))
         for name, (setting, table) in DATA_SOURCES.items()
     ]
 
 
-def _no_data_source(name: str, setting: str) -> Check:
+def _half(settings: Settings) -> bool:
+    """One calendar alone is none."""
+    return bool(settings.notion_calendar_data_source_id) != bool(settings.notion_past_calendar_data_source_id)
+
+
+def _no_data_source(name: str, setting: str, *, half: bool) -> Check:
     found = f"{setting.upper()} is not set: no pages are written"
-    return warning(name, found, SETUP) if name == DIRECTORY else off(name, f"{found}; {SETUP}")
+    if name == DIRECTORY:
+        return warning(name, found, SETUP)
+    if half:
+        return failed(name, f"{found}, for the calendar needs both", SETUP)
+    return off(name, f"{found}; {SETUP}")
 
 
 async def data_source_check(api: NotionApi, name: str, setting: str, settings: Settings, table: Table) -> Check:

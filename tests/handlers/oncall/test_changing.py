@@ -105,6 +105,52 @@ def test_a_decision_that_rests_on_what_has_changed_is_not_stored(team: Team) -> 
     assert team.everything() == before
 
 
+def test_days_between_that_do_not_move_are_not_told_as_if_they_did(team: Team) -> None:
+    who = team.server(in_days(21), "PM")
+    instead = next(name for name in ("Pia", "Quin", "Rosa") if name != who)
+    team.override(in_days(22), "PM", instead)
+    assert who
+    shown = team.ask(AddTimeOff(person=team.ids[who], first=in_days(21), last=in_days(25)))
+    found = [(span.first, span.last) for span in spans(shown.moves)]
+    assert (in_days(22), in_days(22)) not in found
+    assert found == [(in_days(21), in_days(21)), (in_days(23), in_days(25))]
+
+
+def overnight(empty: Team) -> Team:
+    for name, pool in (("Ada", "AM"), ("Ben", "AM"), ("Pia", "PM"), ("Quin", "PM")):
+        empty.join(name, pool)
+    empty.set(am="06:00-14:00", core="14:00-22:00", pm="22:00-06:00")
+    empty.plan()
+    return empty
+
+
+def test_after_midnight_a_shift_that_is_not_over_can_still_be_given_to_somebody_else(empty: Team) -> None:
+    team = overnight(empty)
+    was = team.server(MONDAY, "PM")
+    instead = other_than(team, was)
+    team.now = at(in_days(1), "02:00")
+    history = team.rows("SELECT * FROM oncall_schedule WHERE date = :d AND rotation <> 'PM'", d=MONDAY.isoformat())
+    team.override(MONDAY, "PM", instead, reason="ill")
+    assert [duty.final_name for duty in asking.who(team.tx, CONTEXT, team.now).on] == [instead]
+    assert f"shift:{MONDAY}:PM" in team.marks(CALENDAR)
+    team.ask(LiftOverride(date=MONDAY, rotation="PM"))
+    assert team.server(MONDAY, "PM") == was
+    team.plan()
+    assert history == team.rows(
+        "SELECT * FROM oncall_schedule WHERE date = :d AND rotation <> 'PM'", d=MONDAY.isoformat()
+    )
+
+
+def test_a_shift_that_ran_past_midnight_is_history_once_it_is_over(empty: Team) -> None:
+    team = overnight(empty)
+    instead = other_than(team, team.server(MONDAY, "PM"))
+    request = Override(date=MONDAY, rotation="PM", person=team.ids[instead])
+    team.now = at(in_days(1), "06:00")
+    assert f"PM on {MONDAY} is over: history does not change" in team.refused(request)
+    team.now = at(in_days(1), "02:00")
+    assert "is over" in team.refused(Override(date=MONDAY, rotation="Core", person=team.ids[instead]))
+
+
 # --- swaps ---
 
 
@@ -147,14 +193,42 @@ def test_a_swap_that_is_declined_or_cancelled_moves_nobody_and_the_other_is_told
     assert team.rows("SELECT status FROM shift_swaps") == [{"status": status}]
 
 
-def test_a_swap_cannot_be_accepted_after_the_shift_went_to_somebody_else(team: Team) -> None:
+def test_a_swap_ends_when_the_shift_goes_to_somebody_else_who_may_ask_for_one_then(team: Team) -> None:
     mine = team.server(DAY, "PM")
     assert mine
     other = other_than(team, mine)
     team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other], by=team.ids[mine]))
-    team.override(DAY, "PM", other_than(team, mine, other))
     swap = asking.open_swaps(team.tx, CONTEXT)[0]
-    assert "any more: ask for a new swap" in team.refused(AnswerSwap(swap=swap.id, answer="accept"))
+    third = other_than(team, mine, other)
+    team.override(DAY, "PM", third)
+    assert asking.open_swaps(team.tx, CONTEXT) == []
+    assert "is not open (any more)" in team.refused(AnswerSwap(swap=swap.id, answer="accept"))
+    said = f"The swap of PM on {DAY} between {mine} and {other} is cancelled: a shift of it moved, or is over."
+    assert said in team.told()[mine]
+    assert said in team.told()[other]
+    team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other], by=team.ids[third]))
+
+
+def test_a_swap_nobody_answered_ends_with_its_day_and_nobody_is_told(team: Team) -> None:
+    mine = team.server(DAY, "PM")
+    assert mine
+    team.ask(AskSwap(date=DAY, rotation="PM", other=team.ids[other_than(team, mine)], by=team.ids[mine]))
+    team.forget_marks()
+    team.now = at(in_days(2))
+    team.plan()
+    assert team.rows("SELECT status FROM shift_swaps") == [{"status": "cancelled"}]
+    assert team.told() == {}
+
+
+def test_a_swap_for_a_second_shift_on_one_day_is_warned_of(team: Team) -> None:
+    mine, theirs = team.server(DAY, "PM"), team.server(DAY, "Core")
+    assert mine
+    assert theirs
+    warned = (f"{theirs} serves Core on that day too.",)
+    asked = AskSwap(date=DAY, rotation="PM", other=team.ids[theirs], by=team.ids[mine])
+    assert team.ask(asked).warnings == warned
+    swap = asking.open_swaps(team.tx, CONTEXT)[0]
+    assert team.ask(AnswerSwap(swap=swap.id, answer="accept", by=team.ids[theirs])).warnings == warned
 
 
 # --- time off ---
@@ -191,6 +265,30 @@ def test_time_off_taken_back_keeps_the_days_that_are_past(team: Team) -> None:
     team.ask(RemoveTimeOff(absence=absence.id))
     left = team.rows("SELECT first_date, last_date FROM time_off")
     assert [(str(row["first_date"]), str(row["last_date"])) for row in left] == [(str(in_days(7)), str(in_days(8)))]
+
+
+def test_a_shift_that_has_begun_stays_with_whoever_leaves_and_they_are_told_so(team: Team) -> None:
+    """Nobody is on leave and on call unseen."""
+    team.now = at(MONDAY, "10:00")
+    who = team.server(MONDAY, "AM")
+    assert who
+    shown = team.ask(AddTimeOff(person=team.ids[who], first=MONDAY, last=in_days(2)))
+    assert shown.warnings == (
+        f"AM on {MONDAY} has begun and stays with {who}: override it with somebody who can finish it.",
+    )
+    assert team.server(MONDAY, "AM") == who
+
+
+def test_whoever_is_back_serves_at_once_what_nobody_could_take(empty: Team) -> None:
+    for name, pool in (("Ada", "AM"), ("Ben", "AM"), ("Pia", "PM")):
+        empty.join(name, pool)
+    empty.plan()
+    empty.ask(AddTimeOff(person=empty.ids["Pia"], first=DAY, last=in_days(4), anyway=True))
+    assert empty.server(DAY, "PM") is None
+    absence = asking.absences(empty.tx, CONTEXT, empty.now)[0][0]
+    shown = empty.ask(RemoveTimeOff(absence=absence.id))
+    assert empty.server(DAY, "PM") == "Pia"
+    assert {(move.slot.rotation, move.before, move.after) for move in shown.moves} == {("PM", None, empty.ids["Pia"])}
 
 
 def test_leave_earns_nothing_so_the_difference_stands_still_meanwhile(team: Team) -> None:

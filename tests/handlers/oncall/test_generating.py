@@ -132,6 +132,12 @@ def test_a_shift_that_has_begun_stays_whoever_goes(team: Team) -> None:
     assert team.server(MONDAY, "AM") == who
 
 
+def test_whoever_is_gone_on_their_first_day_is_called_by_their_name(team: Team) -> None:
+    team.status("Ada", "inactive")
+    whys = {move.why for move in team.plan().moves if move.before == team.ids["Ada"]}
+    assert whys == {f"Ada: not active after {in_days(-1)}"}
+
+
 def test_the_first_plan_of_a_day_leaves_out_shifts_that_are_over(empty: Team) -> None:
     for name, pool in (("Ada", "AM"), ("Ben", "AM"), ("Pia", "PM")):
         empty.join(name, pool)

@@ -74,7 +74,7 @@ BAD = {
     "2026-11-03,AM,zoe@example.com,,": "line 2: Nobody is known as zoe@example.com: put them on the roster first",
     "2026-11-03,AM,ada@example.com,zoe@example.com,": "line 2: Nobody is known as zoe@example.com",
     "2026-11-03,AM,ada@example.com,,,x": "line 2: It has more columns than the header",
-    "2026-11-03,AM,ada@example.com,," + "x" * 501: "line 2: The reason is longer than 500 characters.",
+    "2026-11-03,AM,ada@example.com,," + "x" * 501: "line 2: The reason has 501 characters: write at most 500.",
 }
 
 
@@ -111,6 +111,15 @@ def test_lines_the_schedule_cannot_take_are_all_named_and_nothing_is_imported(te
     assert "has begun" in said[1]
     assert "is a Saturday" in said[2]
     assert "Sam is inactive" in said[3]
+
+
+def test_lines_that_cannot_be_read_and_lines_that_cannot_be_planned_are_named_together(team: Team) -> None:
+    found = read(team, f"{in_days(5)},AM,ada@example.com,,", "soon,AM,ada@example.com,,", f"{in_days(6)},AM,,,")
+    said = importing.all_complaints(team.tx, CONTEXT, found, team.now)
+    assert [line.partition(":")[0] for line in said] == ["line 2", "line 3", "line 4"]
+    assert "is a Saturday" in said[0]
+    assert "is no day" in said[1]
+    assert "is a Sunday" in said[2]
 
 
 def test_with_skip_bad_the_good_lines_are_taken(team: Team) -> None:

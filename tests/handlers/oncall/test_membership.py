@@ -170,6 +170,20 @@ async def test_why_somebody_was_away_goes_with_them_and_the_days_stay(house: Hou
     assert isinstance(absences[0], Absence)
 
 
+async def test_messages_that_were_delivered_do_not_keep_the_name_of_somebody_who_goes(house: House) -> None:
+    await house.clerk("pia")
+    desk = Desk(house.database, CONTEXT)
+    away = AddTimeOff(person=house.id_of("pia"), first=in_days(1), last=in_days(60))
+    await desk.confirm(away, None, house.now)
+    messages = house.rows("SELECT key FROM sync_actions WHERE sink = 'slack' AND payload IS NOT NULL")
+    assert messages
+    await house.database.write(lambda tx: tx.exec_driver_sql("UPDATE sync_actions SET status = 'settled'"))
+    await house.delete("pia")
+    left = house.rows("SELECT key, payload FROM sync_actions WHERE sink = 'slack' AND status = 'settled'")
+    assert {row["key"] for row in left} == {row["key"] for row in messages}
+    assert "Pia" not in str(left)
+
+
 async def test_a_desk_refuses_what_would_not_be_as_shown_and_changes_nothing(house: House) -> None:
     desk = Desk(house.database, CONTEXT)
     planned = house.shifts(first=in_days(1).isoformat(), rotation="PM")[0]["user_id"]

@@ -40,6 +40,36 @@ def test_an_unknown_date(said: str) -> None:
         words.day(said, MONDAY)
 
 
+def test_what_is_typed_is_not_repeated_at_any_length() -> None:
+    with pytest.raises(Refusal) as caught:
+        words.day("9" * 5_000, MONDAY)
+    assert str(caught.value).startswith("9" * 80 + "… is no day: write it as")
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "last"),
+    [
+        ("monday..friday", 5, 9),
+        ("today..friday", 0, 2),
+        ("friday..monday", 2, 5),
+        ("tomorrow .. thursday", 1, 1),
+        ("2026-11-20..tuesday", 16, 20),
+        ("wednesday", 0, 0),
+    ],
+)
+def test_a_weekday_at_the_end_is_the_next_one_from_the_beginning_on(said: str, first: int, last: int) -> None:
+    wednesday = in_days(2)
+    assert words.days(said, wednesday) == (in_days(2 + first), in_days(2 + last))
+
+
+def test_a_reason_or_a_name_too_long() -> None:
+    with pytest.raises(Refusal, match=r"The reason has 501 characters: write at most 500\."):
+        words.reason("x" * 501)
+    for name in ("", "  ", "x" * 101):
+        with pytest.raises(Refusal, match=r"The name has \d+ characters: write 1 to 100\."):
+            words.title(name)
+
+
 def test_an_unknown_rotation(team: Team) -> None:
     with pytest.raises(Refusal, match=r"night is no rotation: write AM, Core or PM\."):
         words.rotation("night")
@@ -63,7 +93,18 @@ def test_a_shift_of_today_that_is_over(team: Team) -> None:
 def test_overlapping_leave(team: Team) -> None:
     team.ask(AddTimeOff(person=team.ids["Ada"], first=in_days(20), last=in_days(24)))
     said = team.refused(AddTimeOff(person=team.ids["Ada"], first=in_days(24), last=in_days(30)))
-    assert said.startswith(f"Ada is away {in_days(20)}..{in_days(24)} already: name only the days beside it")
+    (row,) = team.rows("SELECT id FROM time_off")
+    assert said == (
+        f"Ada is away {in_days(20)}..{in_days(24)} already: name only the days beside it, or end that time off first:"
+        f" `/oncall back {in_days(20)}`, or `rollcall oncall off --remove {row['id']}`."
+    )
+
+
+def test_leave_that_begins_in_the_past(team: Team) -> None:
+    """What was earned by then does not change any more."""
+    team.now = at(in_days(2))
+    said = team.refused(AddTimeOff(person=team.ids["Ada"], first=MONDAY, last=in_days(4)))
+    assert said.endswith(f"begins in the past, which does not change: write {in_days(2)}..{in_days(4)}.")
 
 
 def test_leave_that_ends_before_it_begins(team: Team) -> None:
@@ -113,7 +154,9 @@ def test_an_override_with_somebody_who_is_away(team: Team) -> None:
 def test_an_override_with_whoever_serves_already(team: Team) -> None:
     who = team.duty(DAY, "PM").final_id
     assert who
-    assert team.refused(Override(date=DAY, rotation="PM", person=who)).endswith(f"for PM on {DAY} already.")
+    assert team.refused(Override(date=DAY, rotation="PM", person=who)).endswith(
+        f"for PM on {DAY} already: name somebody else."
+    )
 
 
 def test_no_override_to_cancel(team: Team) -> None:
@@ -170,6 +213,11 @@ def test_a_holiday(team: Team) -> None:
     assert said == f"{in_days(3)} is a holiday (Founders' day): nobody is on call. Name a working day."
     with pytest.raises(Refusal, match="is a holiday"):
         asking.why(team.tx, CONTEXT, in_days(3), None, team.now)
+
+
+def test_a_weekend_is_not_worked_for_being_no_holiday(team: Team) -> None:
+    said = team.refused(SetHoliday(date=in_days(5), worked=True))
+    assert said.startswith(f"{in_days(5)} is a Saturday, which is not worked anyway: --worked is for holidays")
 
 
 def test_a_weekend(team: Team) -> None:

@@ -56,6 +56,7 @@ async def test_confirmed_exactly_that_is_done(office: Office) -> None:
     ]
     (event,) = office.web.events()
     assert (event["source"], event["type"], event["status"]) == ("slack", "oncall_override", "applied")
+    assert "reason" not in bytes(event["body"]).decode()
     assert b"token" not in event["body"]
 
 

@@ -83,6 +83,13 @@ async def test_an_account_nobody_knows_is_told_how_to_become_known(office: Offic
     assert "confirm the e-mail address" in str(office.world.slack.homes["U0STRANGER"])
 
 
+async def test_the_page_of_an_account_that_is_gone_is_no_failure(office: Office) -> None:
+    assert await office.web.slack(opened_by(office, "Eve", 1)) == "applied"
+    del office.world.slack.users[office.personas["Eve"].slack_id]
+    await office.deliver()
+    assert office.web.rows("SELECT key FROM sync_actions WHERE sink = 'slack' AND status <> 'settled'") == []
+
+
 async def test_it_survives_an_outage_of_slack(office: Office) -> None:
     outage = office.world.faults.add(platform="slack", status=503, times=None)
     assert await office.web.slack(opened_by(office, "Eve", 1)) == "applied"

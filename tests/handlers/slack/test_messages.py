@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from db import outbox
@@ -115,6 +116,20 @@ async def test_a_holiday_is_no_working_day_before(office: Office) -> None:
     await office.desk.confirm(SetHoliday(date=date(2026, 12, 4), name="Founders"), None, now_ms())
     await tick(office, datetime(2026, 12, 3, 9, 1, tzinfo=UTC))
     assert [name for name, text in reminded(office) if "Mon 2026-12-07" in text]
+
+
+async def test_a_shift_nobody_serves_is_an_alert_the_working_day_before(office: Office) -> None:
+    def vacate(tx: Connection) -> None:
+        tx.exec_driver_sql("UPDATE oncall_schedule SET user_id = NULL WHERE date = '2026-12-03' AND rotation = 'PM'")
+
+    await office.web.write(vacate)
+    with capture_logs() as logs:
+        for hour in (8, 9, 10, 11):
+            await tick(office, AT.replace(hour=hour, minute=1))
+    alerts = [one["text"] for one in office.world.slack.messages if one["channel"] == office.channel]
+    said = "Nobody is on call on Thu 2026-12-03: PM, 18:00-21:00 (UTC). `rollcall oncall why` says why"
+    assert [text.startswith(said) for text in alerts] == [True]
+    assert [one["key"] for one in logs if one["event"] == "alert"] == ["oncall-unfilled:2026-12-03:PM"]
 
 
 async def test_the_one_who_took_over_is_reminded_not_the_other(office: Office) -> None:

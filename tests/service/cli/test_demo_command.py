@@ -111,6 +111,16 @@ def test_a_demo_agrees_record_by_record_and_leaves_nothing_behind(run: Callable[
     assert demo.left == []
 
 
+def test_after_the_day_slack_lists_whoever_joined_by_webhook(tmp_path: Path) -> None:
+    """Else they are on call, and Slack has nobody of that id to tell."""
+    demo = Demo(tmp_path, 7, FEWEST_PEOPLE, lambda _: None, lambda _: None, lambda _: None)
+    demo._populate()
+    joined = {one["id"] for one in demo.told.final_slack_users()} - demo.world.slack.users.keys()
+    assert joined
+    demo._let_platforms_know()
+    assert joined <= demo.world.slack.users.keys()
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
 def test_a_demo_that_is_stopped_midway_leaves_nothing_behind(run: Callable[..., Run], how: str) -> None:
     demo = run("--people", FEW)

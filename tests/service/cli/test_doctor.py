@@ -44,6 +44,7 @@ CHECKED = (
     "slack delivery",
     "actions",
     "events",
+    "on-call rotations",
 )
 
 
@@ -119,7 +120,8 @@ def test_a_complete_installation_is_examined_completely(rollcall: Rollcall, envi
     checks = said(ended)["checks"]
     assert tuple(one["name"] for one in checks) == CHECKED
     assert ended.exit_code == 0, ended.stdout
-    assert {one["name"]: one["level"] for one in checks if one["level"] != "ok"} == {"coverage": "warning"}
+    others = {one["name"]: one["level"] for one in checks if one["level"] != "ok"}
+    assert others == {"coverage": "warning", "on-call rotations": "off"}
 
 
 def test_the_table_says_what_to_do(rollcall: Rollcall, environment: dict[str, str]) -> None:
@@ -265,6 +267,14 @@ def test_marks_nobody_delivers_are_a_warning(doctor: Doctor, database_url: str) 
     checks = doctor()
     assert "rollcall serve" in checks["actions"]["fix"]
     assert checks["notion delivery"]["level"] == "warning"
+
+
+@pytest.mark.parametrize("setting", ["NOTION_CALENDAR_DATA_SOURCE_ID", "NOTION_PAST_CALENDAR_DATA_SOURCE_ID"])
+def test_one_calendar_alone_is_none(doctor: Doctor, setting: str) -> None:
+    found = [one for one in doctor(**{setting: ""}).values() if setting in one["found"]]
+    assert [(one["level"], one["found"]) for one in found] == [
+        ("failed", f"{setting} is not set: no pages are written, for the calendar needs both")
+    ]
 
 
 SHOWN = {"SLACK_ONCALL_CHANNEL": "slack on-call channel", "SLACK_ONCALL_USERGROUP": "slack user group"}

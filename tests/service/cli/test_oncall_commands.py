@@ -113,6 +113,11 @@ def test_why_names_who_could_and_who_could_not(planned: Rollcall) -> None:
         (("holiday", TUESDAY, "--remove"), "said nothing of"),
         (("feed", "--revoke", "7"), "There is no feed 7"),
         (("settings", "zone=Mars"), "zone must be a time zone"),
+        (("override", TUESDAY, "PM", "ada@example.com", "--because", "x" * 501), "write at most 500"),
+        (("off", "ada@example.com", TUESDAY, "--because", "x" * 501), "write at most 500"),
+        (("swap", TUESDAY, "PM", "ada@example.com", "--because", "x" * 501), "write at most 500"),
+        (("holiday", TUESDAY, "--name", ""), "The name has 0 characters: write 1 to 100"),
+        (("holiday", TUESDAY, "--name", "x" * 101), "The name has 101 characters: write 1 to 100"),
     ],
 )
 def test_a_no_is_a_sentence_and_exit_code_1(planned: Rollcall, arguments: tuple[str, ...], sentence: str) -> None:
@@ -154,6 +159,16 @@ def test_too_few_people_are_refused_and_planned_with_anyway(rollcall: Rollcall, 
     assert result.exit_code == 1
     assert "There are 2 people for 3 rotations" in result.stderr
     assert rollcall("oncall", "plan", "--anyway").exit_code == 0
+
+
+def test_a_plan_names_what_nobody_serves_also_when_that_is_not_new(rollcall: Rollcall, folder: Path) -> None:
+    (folder / "roster.yaml").write_text("AM: [ada@example.com, ben@example.com, cleo@example.com]\n")
+    rollcall("oncall", "import", "roster.yaml")
+    rollcall("oncall", "plan", "--anyway")
+    again = rollcall("oncall", "plan", "--anyway")
+    assert "No shift moves." in again.stdout
+    assert f"Nobody serves PM on {MONDAY}, PM on {TUESDAY}" in again.stderr
+    assert "and 40 more either, as before: override them with somebody." in again.stderr
 
 
 def test_a_swap_is_asked_for_listed_and_accepted(planned: Rollcall) -> None:
@@ -212,6 +227,8 @@ def test_a_feed_s_path_is_shown_once_and_ends_when_revoked(planned: Rollcall, ro
     assert planned("oncall", "feed", "--revoke", str(feed["id"])).exit_code == 0
     assert said(planned("oncall", "feed", "--list", "--json"))[0]["revoked_at"]
     assert planned("oncall", "feed", "--everybody").stdout.startswith("/oncall/")
+    assert "everybody" in planned("oncall", "feed", "--list").stdout
+    assert planned("oncall", "feed", "--revoke", "9" * 30).exit_code == 2
 
 
 # --- files ---
@@ -233,10 +250,14 @@ def test_every_bad_line_is_named_and_nothing_is_imported(planned: Rollcall, fold
 
 
 def test_lines_the_schedule_cannot_take_are_named_too(planned: Rollcall, folder: Path) -> None:
-    (folder / "schedule.csv").write_text(f"date,rotation,email\n{in_days(5)},PM,quin@example.com\n")
+    lines = (f"{in_days(5)},PM,quin@example.com", "soon,PM,quin@example.com")
+    (folder / "schedule.csv").write_text("\n".join(("date,rotation,email", *lines)))
     result = planned("oncall", "import", "schedule.csv")
     assert result.exit_code == 2
     assert "line 2: 2026-11-07 is a Saturday" in result.stderr
+    assert "line 3: soon is no day" in result.stderr
+    taken = planned("oncall", "import", "schedule.csv", "--skip-bad")
+    assert "left out: line 2: 2026-11-07 is a Saturday" in taken.stderr
 
 
 def test_export_and_import_are_each_other_s_reverse(planned: Rollcall, folder: Path, rows: Rows) -> None:
