@@ -13,7 +13,7 @@ from handlers.people import roster as rosters
 from handlers.people.enrolling import enroll
 from service import platforms
 from service.cli import session
-from service.cli.console import AsJson, legible, note, print_json, print_record, print_rows, say
+from service.cli.console import LARGEST_ID, AsJson, legible, note, print_json, print_record, print_rows, say
 from service.cli.exits import Misuse
 from service.cli.files import read_text, write_text
 from service.cli.oncall import CONTEXT, app
@@ -73,7 +73,7 @@ def feed(
     who: Annotated[str | None, typer.Argument(help="Whose shifts: an e-mail address, or any id.")] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="All shifts of the workspace.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the feeds there are.")] = False,
-    revoke: Annotated[int | None, typer.Option("--revoke", help="End this feed (see --list).")] = None,
+    revoke: Annotated[int | None, typer.Option("--revoke", max=LARGEST_ID, help="End this feed (see --list).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """A calendar to subscribe to (iCal). Prints its path once: whoever has it can read it until it is revoked."""

@@ -107,7 +107,11 @@ class _Group(Multiprocess):
         super().handle_int()
 
     def _greet(self) -> None:
-        if not self.greeted and not self.should_exit.is_set() and all(process.is_ready(timeout=1) for process in self.processes):
+        if (
+            not self.greeted
+            and not self.should_exit.is_set()
+            and all(process.is_ready(timeout=1) for process in self.processes)
+        ):
             self.greeted = True
             typer.echo(self.said)
 
