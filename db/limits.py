@@ -44,9 +44,7 @@ TAKE = Statement(
     .on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _free + bindparam("interval")})
     .returning(t.c.next_slot)
 )
-BEAT = Statement(
-    _new.values(next_slot=_now).on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _now})
-)
+BEAT = Statement(_new.values(next_slot=_now).on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _now}))
 ENSURE = _new.on_conflict_do_nothing(index_elements=[t.c.name])
 _of = t.c.name == bindparam("of_name")
 BLOCK = update(t).where(_of, t.c.blocked_until < bindparam("until")).values(blocked_until=bindparam("until"))
