@@ -18,9 +18,7 @@ from handlers.clerk.signature import WrongSecret, key_of
 
 EMBEDDED, WORKER = "embedded", "worker"  # who delivers marks: `rollcall serve` itself, or `rollcall worker`
 LEAST_DAYS_OF_MARKS = 7
-PLAIN = re.compile(
-    r"[!-~]+"
-)  # what a header takes; another letter fails in each request, as each mark's own fault
+PLAIN = re.compile(r"[!-~]+")  # what a header takes; another letter fails in each request, as each mark's own fault
 SLOWEST_RATE = 0.25  # requests a second: slower, and a slot lies beyond what a lease waits for (service/limiter.py)
 
 
