@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy
-from sqlalchemy import Connection, func, null, select, text, update
+from sqlalchemy import Connection, bindparam, func, insert, literal, null, or_, select, text, update
 
 from db.sqlite import SqliteFile
-from db.tables import sync_status, users, webhook_events
+from db.tables import sync_actions, sync_status, users, webhook_events
 
 COUNTED = ("users", "identities", "webhook_events", "sync_actions")  # enough to see what a copy holds
 REVISION = "SELECT version_num FROM alembic_version"
@@ -23,6 +23,16 @@ SKIP_IDS = {
 }
 # What the other side holds may be newer than what the copy remembers of it.
 DOUBT = update(sync_status).where(sync_status.c.hash.is_not(None)).values(hash=null())
+# What was on its way may have its page by now: it is looked for before one is made.
+PAGES = ("person:%", "shift:%")
+_THIS = [getattr(sync_status.c, name) == getattr(sync_actions.c, name) for name in ("workspace_id", "sink", "key")]
+SOUGHT = insert(sync_status).from_select(
+    ["workspace_id", "sink", "key", "creating_since"],
+    select(sync_actions.c.workspace_id, sync_actions.c.sink, sync_actions.c.key, bindparam("now"))
+    .where(sync_actions.c.sink == "notion", sync_actions.c.status != "settled")
+    .where(or_(*(sync_actions.c.key.like(pattern) for pattern in PAGES)))
+    .where(~select(literal(1)).where(*_THIS).exists()),
+)
 
 OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity"
@@ -116,9 +126,10 @@ def unstage(staged: SqliteFile) -> None:
         staged.path.with_name(staged.path.name + suffix).unlink(missing_ok=True)
 
 
-def distrust(tx: Connection) -> None:
+def distrust(tx: Connection, now: int) -> None:
     """The outside world is newer than this copy: what it shows is in doubt, and no row id may be used twice."""
     tx.execute(DOUBT)
+    tx.execute(SOUGHT, {"now": now})
     tx.exec_driver_sql(SKIP_IDS[tx.dialect.name])
 
 

@@ -5,6 +5,9 @@ Dates are days of the workspace's own calendar; `starts_at` and `ends_at` are th
 
 `user_id` of members, shifts, overrides and time off has no foreign key: it stays when the person goes, as the number
 that stands for them (never used again), because what others were entitled to depends on it. Erasure takes the rest.
+
+`Text` here has no collation on PostgreSQL, unlike `Words`: what is ordered by (rotations, names of settings) are words
+of ours, which every locale puts into the same order. Whatever else is ever ordered by takes `Words`.
 """
 
 from sqlalchemy import (

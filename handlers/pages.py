@@ -11,6 +11,7 @@ page     known       hash differs      update: commit the same doubt, then send
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -45,7 +46,7 @@ class Remote(Protocol):
         ...
 
     async def trash(self, remote_id: str) -> None:
-        """A page that is gone already counts as done."""
+        """Raises Gone when there is no such page any more, or none that we may see."""
         ...
 
 
@@ -105,14 +106,14 @@ class PageDelivery:
         assert known.remote_id is not None
         # Until the answer is here the page may show either state: a change taken back must be sent as well.
         await self._remember(Known(known.remote_id))
-        if step == "trash":
-            await self.remote.trash(known.remote_id)
-            return Known()
-        assert page is not None
         try:
+            if step == "trash":
+                await self.remote.trash(known.remote_id)
+                return Known()
+            assert page is not None
             await self.remote.update(known.remote_id, key, page)
         except Gone:
-            # Somebody removed it by hand: forget it, and look before making another.
+            # Removed by hand, or hidden from us: forget it, and look before making another, or believing it gone.
             lost = Known(creating_since=self.clock())
             await self._remember(lost)
             return lost
@@ -121,7 +122,8 @@ class PageDelivery:
     async def _find(self) -> Known:
         found = await self.remote.find(self.claim.key)
         for surplus in found[1:]:
-            await self.remote.trash(surplus)
+            with suppress(Gone):  # somebody was faster
+                await self.remote.trash(surplus)
         # The oldest stays; what it shows is unknown, so the next step writes it.
         return Known(found[0]) if found else Known()
 

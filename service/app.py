@@ -23,6 +23,7 @@ from handlers.people.recording import rederive
 from handlers.registry import Context, Source
 from handlers.schedule import Job, arm
 from service import interactions, platforms
+from service.body_limit import LimitedRoute
 from service.clock import now_ms
 from service.door import open_database
 from service.feed import FEED
@@ -126,10 +127,7 @@ def create_app(settings: Settings) -> Starlette:
                 log.info("stopped")
 
     routes = [
-        *(
-            Route(source.path, Webhooks(source), methods=["POST"], max_body_size=BODY_LIMIT)
-            for source in platforms.sources(settings).values()
-        ),
+        *(LimitedRoute(source.path, Webhooks(source), BODY_LIMIT) for source in platforms.sources(settings).values()),
         *interactions.routes(settings, BODY_LIMIT),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),

@@ -1,7 +1,8 @@
-"""Connections that keep us waiting: a request has to arrive whole in time, and only so many may be on their way.
+"""Connections that keep us waiting: a request has to arrive whole in time, its head has to be short, and only so many
+may be on their way.
 
-uvicorn bounds neither. Without this, a thousand callers who never finish a sentence use up the file
-descriptors, and nobody else is accepted.
+uvicorn bounds none of it. Without this, a thousand callers who never finish a sentence use up the file
+descriptors, and nobody else is accepted; and one caller with a header of 90 MB stops the whole process for seconds.
 """
 
 import resource
@@ -15,7 +16,9 @@ log = structlog.get_logger()
 
 REQUEST_S = 15.0  # for a whole request, from its first byte or from the connection on; Svix itself waits no longer
 MOST_WAITING = 4_000  # connections without a whole request; past it the one that waited longest goes
+MOST_HEAD = 64 * 1024  # bytes that are no body: request line and headers, trailers; counted from the second read on
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+TOO_MUCH = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Crowd:
@@ -58,12 +61,13 @@ class Crowd:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, but it tells the crowd when a request is owed and when it is here."""
+    """uvicorn's, but it tells the crowd when a request is owed and when it is here, and reads no endless head."""
 
     def __init__(self, crowd: Crowd, **how: Any) -> None:
         super().__init__(**how)
         self._crowd = crowd
         self._speaking = False
+        self._head = 0  # bytes since anything but a head was seen
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -73,21 +77,40 @@ class Connection(HttpToolsProtocol):
         self._crowd.is_served(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        # The parser adds each piece of a header to a copy of what it has: the time it takes grows with the square.
+        if self._head > MOST_HEAD and not self.transport.is_closing():
+            self._crowd.is_served(self)
+            self.hang_up(TOO_MUCH)
+            log.warning("connections_closed", count=1, reason="the head of the request is too long")
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head = 0
         self._speaking = True
         self._crowd.waits(self)
 
+    def on_headers_complete(self) -> None:
+        self._head = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._head = 0
         self._speaking = False
         self._crowd.is_served(self)
         super().on_message_complete()
 
-    def hang_up(self) -> None:
-        """408 to whoever has begun a request that nothing was answered to yet; nothing to the others."""
+    def hang_up(self, why: bytes = TOO_SLOW) -> None:
+        """The reason to whoever has begun a request that nothing was answered to yet; nothing to the others."""
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if self._speaking and not answering:
-            self.transport.write(TOO_SLOW)
+            self.transport.write(why)
         self.transport.close()
 
 

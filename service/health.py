@@ -92,9 +92,9 @@ def look(tx: Connection, now: int) -> dict[str, Any]:
 
 
 def is_worked(tx: Connection, now: int) -> bool:
-    """Whether any `rollcall worker` was at work lately."""
+    """Whether any `rollcall worker` was at work lately. A time far ahead is from before the clock was set back."""
     seen = limits.beat_at(tx, BEAT)
-    return seen is not None and now - seen < BEAT_MISSED_MS
+    return seen is not None and abs(now - seen) < BEAT_MISSED_MS
 
 
 def _pause(gate: Gate, now: int) -> str | None:

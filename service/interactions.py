@@ -13,6 +13,7 @@ from handlers.oncall.desk import Desk
 from handlers.registry import InvalidSignature, Malformed
 from handlers.slack.forms import COMMANDS, INTERACTIVITY, Form, read
 from handlers.slack.signature import Verifier
+from service.body_limit import LimitedRoute
 from service.clock import now_ms
 from service.settings import Settings, plain
 
@@ -30,7 +31,7 @@ def routes(settings: Settings, body_limit: int) -> list[Route]:
 
     surface = Surface(settings.slack_bot_token.get_secret_value(), settings.slack_base_url)
     door = Door(Verifier(plain(settings.slack_signing_secret)), surface)
-    return [Route(path, door.receive, methods=["POST"], max_body_size=body_limit) for path in (COMMANDS, INTERACTIVITY)]
+    return [LimitedRoute(path, door.receive, body_limit) for path in (COMMANDS, INTERACTIVITY)]
 
 
 class Door:

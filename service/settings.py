@@ -4,6 +4,7 @@ A value that cannot work stops the start with its name, what is wrong and the fi
 secret is off: its route is 404 and no marks are raised for it.
 """
 
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from handlers.clerk.signature import WrongSecret, key_of
 
 EMBEDDED, WORKER = "embedded", "worker"  # who delivers marks: `rollcall serve` itself, or `rollcall worker`
 LEAST_DAYS_OF_MARKS = 7
+PLAIN = re.compile(r"[!-~]+")  # what a header takes; another letter fails in each request, as each mark's own fault
 SLOWEST_RATE = 0.25  # requests a second: slower, and a slot lies beyond what a lease waits for (service/limiter.py)
 
 
@@ -127,6 +129,13 @@ class Settings(BaseSettings):
     def _is_bot_token(cls, secret: SecretStr | None) -> SecretStr | None:
         return _must_start(secret, ("xoxb-",), "must start with xoxb-; copy it from OAuth & Permissions")
 
+    @field_validator("notion_api_token")
+    @classmethod
+    def _is_a_token(cls, secret: SecretStr | None) -> SecretStr | None:
+        return _must_start(
+            secret, ("",), "must be plain letters without spaces; copy it from the integration's page in Notion"
+        )
+
     @field_validator("admin_emails")
     @classmethod
     def _are_addresses(cls, emails: frozenset[str]) -> frozenset[str]:
@@ -219,6 +228,8 @@ def plain(secrets: tuple[SecretStr, ...]) -> tuple[str, ...]:
 
 
 def _must_start(secret: SecretStr | None, prefixes: tuple[str, ...], otherwise: str) -> SecretStr | None:
-    if secret is not None and not secret.get_secret_value().startswith(prefixes):
-        raise ValueError(otherwise)
+    if secret is not None:
+        text = secret.get_secret_value()
+        if not text.startswith(prefixes) or not PLAIN.fullmatch(text):
+            raise ValueError(otherwise)
     return secret

@@ -1,6 +1,7 @@
 """The pages of a data source, or of the two calendars, as `PageDelivery` wants them, for as long as a lease allows."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, NoReturn
@@ -8,6 +9,7 @@ from typing import Any, NoReturn
 from db.outbox import LEASE_MS
 from handlers.notion.api import TIMEOUT_S, Invalid, NoSuchCall, NotionApi
 from handlers.notion.calendar import CURRENT, PAST, PLACE, TABLES, Calendars
+from handlers.notion.comparing import SURPLUS
 from handlers.notion.table import KEY, Table
 from handlers.pages import Page
 from handlers.registry import Gone, Throttled
@@ -43,6 +45,8 @@ class Pages:
     zone: tzinfo = UTC
 
     async def find(self, key: str) -> list[str]:
+        if key.startswith(SURPLUS):
+            return []  # the key of a mark alone: no page carries it
         self.deadline.check()
         found = await self.api.pages(self.data_source_id, {"property": KEY, "rich_text": {"equals": key}})
         # What Notion counts as equal is not documented: the key is compared once more.
@@ -62,10 +66,7 @@ class Pages:
 
     async def trash(self, remote_id: str) -> None:
         self.deadline.check()
-        try:
-            await self.api.trash_page(remote_id)
-        except Gone:
-            return  # somebody was faster
+        await self.api.trash_page(remote_id)
 
 
 @dataclass(slots=True)
@@ -93,7 +94,8 @@ class CalendarPages:
     async def create(self, key: str, page: Page) -> str:
         made = await self._in(self.place).create(key, _shown(page))
         while self._immovable:
-            await self.trash(self._immovable[-1])
+            with suppress(Gone):  # somebody was faster
+                await self.trash(self._immovable[-1])
             self._immovable.pop()
         return made
 

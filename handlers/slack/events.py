@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from db import limits, sync
@@ -27,7 +27,7 @@ dispatch = Dispatch()
 PATH = "/slack/events"
 SLACKBOT = "USLACKBOT"
 LONGEST_ID = 64
-TYPE = TypeAdapter(str)
+LONGEST_TYPE = 200
 
 
 def source(secrets: tuple[str, ...]) -> Source:
@@ -45,13 +45,19 @@ def parse(body: bytes, event_id: str | None) -> Message | Reply:
         if type_ == "event_callback":
             if envelope.event_id is None:
                 raise Malformed("event_id: the event has none")
-            type_ = TYPE.validate_python(said.get("type"))
+            type_ = _kind(said.get("type"))
         model = dispatch.models.get(type_)
         data = model.model_validate(said) if model else None
     except ValidationError as error:
         raise complaint(error) from None
     id_ = envelope.event_id or event_id or key_of(body)
     return Message(id_, type_, Event(envelope, data, body), _subject(said, data))
+
+
+def _kind(found: Any) -> str:
+    if not isinstance(found, str) or not 0 < len(found) <= LONGEST_TYPE:
+        raise Malformed(f"event.type: must be a string of 1 to {LONGEST_TYPE} characters")
+    return found
 
 
 def _subject(said: Mapping[str, Any], data: Any) -> str | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from db import limits, outbox, sync
 from service.cli import session
-from service.cli.console import AsJson, heading, legible, note, print_json, print_record, print_rows, say
+from service.cli.console import LARGEST_ID, AsJson, heading, legible, note, print_json, print_record, print_rows, say
 from service.cli.exits import Code, Misuse, Problem
 from service.clock import now_ms
 
@@ -57,7 +57,7 @@ def list_(
 
 @app.command()
 def show(
-    action: Annotated[int, typer.Argument(metavar="ID", help="Row id, as `actions list` shows it.")],
+    action: Annotated[int, typer.Argument(metavar="ID", max=LARGEST_ID, help="Row id, as `actions list` shows it.")],
     as_json: AsJson = False,
 ) -> None:
     """One mark, and the latest attempts to deliver it, newest first."""
@@ -77,7 +77,7 @@ def show(
 
 @app.command()
 def retry(
-    actions: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Row ids.")] = None,
+    actions: Annotated[list[int] | None, typer.Argument(metavar="ID", max=LARGEST_ID, help="Row ids.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Every dead mark.")] = False,
     as_json: AsJson = False,
 ) -> None:

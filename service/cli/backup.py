@@ -25,7 +25,7 @@ AFTERWARDS = (
     "  rollcall import clerk      who came, changed or was deleted since",
     "  rollcall import slack",
     "  rollcall import roster     if the roster file changed since",
-    "  rollcall notion reconcile  until it ends with 0; it compares every page",
+    "  rollcall notion reconcile  it compares every page; again, if it does not end with 0",
     "  rollcall erase WHO         again, for whoever was erased since the copy was made",
 )
 
@@ -129,7 +129,7 @@ def put_back(settings: Settings, file: Path) -> None:
         pg_tools.restore(settings.database_url, file)
         migrations.upgrade(settings.database_url)
         with transaction(settings.database_url) as tx:
-            copies.distrust(tx)
+            copies.distrust(tx, now_ms())
         return
     target = SqliteFile.from_url(settings.database_url)
     staged = copies.stage(file, target)
@@ -137,7 +137,7 @@ def put_back(settings: Settings, file: Path) -> None:
         url = f"sqlite:///{staged.path}"
         migrations.upgrade(url)
         with transaction(url) as tx:
-            copies.distrust(tx)
+            copies.distrust(tx, now_ms())
         copies.copy_in(staged, target)
     finally:
         copies.unstage(staged)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 
+LARGEST_ID = 2**63 - 1  # what a database can hold as a row id
 UNFOLDED = 10_000  # columns: a table that goes to a file or to grep is not folded
 CUT = 9  # letters: enough to tell ids apart
 NOTHING = "-"

@@ -68,6 +68,11 @@ def code_of(error: Exception) -> Code:
 class Commands(TyperGroup):
     """The outermost group: whatever a command raises ends as sentences on stderr and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if any(not _is_text(word) for word in args):
+            raise typer.BadParameter("what was typed is not UTF-8 text")  # a lone surrogate, which no database takes
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -79,6 +84,14 @@ class Commands(TyperGroup):
             code = code_of(error)
             complain(_sentences(error, code))
             raise typer.Exit(code) from None
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sentences(error: Exception, code: Code) -> str:

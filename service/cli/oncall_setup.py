@@ -13,14 +13,13 @@ from handlers.people import roster as rosters
 from handlers.people.enrolling import enroll
 from service import platforms
 from service.cli import session
-from service.cli.console import AsJson, legible, note, print_json, print_record, print_rows, say
+from service.cli.console import LARGEST_ID, AsJson, legible, note, print_json, print_record, print_rows, say
 from service.cli.exits import Misuse
 from service.cli.files import read_text, write_text
 from service.cli.oncall import CONTEXT, app
 from service.cli.oncall_change import DryRun, change
 from service.clock import now_ms
 
-LARGEST = 2**63 - 1  # of a row's number
 FEED = {"id": "id", "name": "of", "created_at": "created", "revoked_at": "revoked"}
 HOLIDAY = {"date": "day", "name": "name", "source": "from"}
 
@@ -75,7 +74,7 @@ def feed(
     everybody: Annotated[bool, typer.Option("--everybody", help="All shifts of the workspace.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the feeds there are.")] = False,
     revoke: Annotated[
-        int | None, typer.Option("--revoke", min=1, max=LARGEST, help="End this feed (see --list).")
+        int | None, typer.Option("--revoke", min=1, max=LARGEST_ID, help="End this feed (see --list).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

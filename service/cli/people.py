@@ -10,7 +10,7 @@ from db.identities import Identity
 from handlers.people.linking import CLERK, NOTION, ROSTER, SLACK
 from handlers.people.settling import DIRECTORY, person_key
 from service.cli import session
-from service.cli.console import AsJson, heading, legible, note, print_json, print_record, print_rows
+from service.cli.console import LARGEST_ID, AsJson, heading, legible, note, print_json, print_record, print_rows
 from service.cli.exits import Problem
 
 app = typer.Typer(no_args_is_help=True, help="People: list them, or look at one and where each fact comes from.")
@@ -40,7 +40,7 @@ IDENTITY = {
 @app.command("list")
 def list_(
     rotation: Annotated[Rotation | None, typer.Option(help="Only people in this rotation.")] = None,
-    after: Annotated[int, typer.Option(min=0, help="Only people whose row id is greater.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=LARGEST_ID, help="Only people whose row id is greater.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
     as_json: AsJson = False,
 ) -> None:

@@ -28,7 +28,7 @@ from service.cli.session import must_be_current
 from service.connections import Connection, Crowd, crowd
 from service.settings import Settings, load
 
-START_S = 30.0  # for a process to answer its first request
+START_S = 30.0  # for a process to answer its supervisor; on a busy machine it imports for longer than uvicorn's 5 s
 
 
 def serve(config: uvicorn.Config, settings: Settings, listeners: list[socket.socket], said: str) -> None:
@@ -78,18 +78,40 @@ async def _sweep() -> None:
 class _Group(Multiprocess):
     """The processes, started together."""
 
+    greeted = False
+    told_to_end = False
+
     def run_saying(self, said: str) -> None:
         self.said = said
         self.run()
-        if not self.greeted:
+        if not self.told_to_end:
             raise Problem("a web process could not start; its reason is in the log")
-
-    greeted = False
 
     def init_processes(self) -> None:
         super().init_processes()
-        ready = [process.wait_until_ready(START_S, self.should_exit) for process in self.processes]
-        if all(ready):
+        for process in self.processes:
+            process.wait_until_ready(START_S, self.should_exit)
+        self._greet()
+
+    def keep_subprocess_alive(self) -> None:
+        """Also of one that was lost, or late, before all answered: its successor answers in its place."""
+        super().keep_subprocess_alive()
+        self._greet()
+
+    def handle_term(self) -> None:
+        self.told_to_end = True
+        super().handle_term()
+
+    def handle_int(self) -> None:
+        self.told_to_end = True
+        super().handle_int()
+
+    def _greet(self) -> None:
+        if (
+            not self.greeted
+            and not self.should_exit.is_set()
+            and all(process.is_ready(timeout=1) for process in self.processes)
+        ):
             self.greeted = True
             typer.echo(self.said)
 

@@ -48,6 +48,7 @@ def serve(
                 factory=True,
                 lifespan="on",
                 workers=settings.web_concurrency,
+                timeout_worker_healthcheck=processes.START_S,  # who is killed while it starts never comes up
             )
             processes.serve(config, settings, listeners, said)
             return

@@ -138,7 +138,7 @@ def test_a_restored_database_distrusts_what_it_remembers_and_uses_no_row_id_twic
     write(database_url, ADA)
     with transaction(database_url) as tx:
         sync.remember(tx, 1, "notion", "person:1", Known("page", "hash"), 1)
-        copies.distrust(tx)
+        copies.distrust(tx, 1_790_000_000_000)
         assert sync.known(tx, 1, "notion", "person:1") == Known("page")
         tx.exec_driver_sql(ADA)
         assert tx.exec_driver_sql("SELECT max(id) FROM users").scalar_one() == IDS_SKIPPED + 2

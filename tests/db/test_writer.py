@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError

@@ -58,6 +58,7 @@ WRONG = {
     "SLACK_SIGNING_SECRET": ("short",),
     "SLACK_BOT_TOKEN": ("xoxp-1",),
     "SLACK_BASE_URL": ("slack",),
+    "NOTION_API_TOKEN": ("ntn é",),
     "NOTION_BASE_URL": ("notion",),
     "KEEP_EVENT_BODIES_DAYS": ("-1", "40000", "month"),
     "KEEP_SYNC_LOGS_DAYS": ("-1", "40000", "month"),
@@ -73,7 +74,6 @@ ANYTHING_GOES = {
     "SLACK_ALERT_CHANNEL",
     "SLACK_ONCALL_CHANNEL",
     "SLACK_ONCALL_USERGROUP",
-    "NOTION_API_TOKEN",
     *DATA_SOURCES,
 }
 

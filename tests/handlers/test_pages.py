@@ -92,7 +92,8 @@ class Remote:
 
     async def trash(self, remote_id: str) -> None:
         await self._note("trash")
-        self.pages.pop(remote_id, None)
+        if self.pages.pop(remote_id, None) is None:
+            raise Gone(remote_id)
 
     @property
     def calls(self) -> list[str]:
@@ -157,6 +158,23 @@ async def test_whether_a_page_is_there_is_in_doubt_before_it_is_trashed(delivery
     await delivery.remember(Known("page", digest(ADA)))
     assert await delivery.run() == "trash"
     assert delivery.remote.seen == [("trash", Known("page"))]
+    assert await delivery.known() == Known()
+
+
+async def test_a_page_that_cannot_be_seen_is_looked_for_before_it_is_believed_to_be_gone(delivery: Delivery) -> None:
+    """Notion says 404 of a page that is only hidden from us, too."""
+    delivery.remote.pages = {"page": "key"}
+    await delivery.remember(Known("page", digest(ADA)))
+    delivery.remote.fails = {"trash": Gone("page"), "find": SinkDown("not shared")}
+    with pytest.raises(SinkDown):
+        await delivery.run()
+    assert await delivery.run() == "find+trash"
+    assert delivery.remote.pages == {}
+
+
+async def test_a_page_that_somebody_removed_is_gone(delivery: Delivery) -> None:
+    await delivery.remember(Known("page", digest(ADA)))
+    assert await delivery.run() == "trash+find"
     assert await delivery.known() == Known()
 
 

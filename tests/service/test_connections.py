@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from structlog.testing import capture_logs
 
-from service.connections import Crowd, file_limit
+from service.connections import MOST_HEAD, Crowd, file_limit
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Caller = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -96,6 +96,38 @@ async def test_when_too_many_wait_the_longest_waiting_goes(served: Served) -> No
         assert await first.read() == b""
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(second.read(), 0.05)
+
+
+ENDLESS = {
+    "header": REQUEST[:-4] + b"\r\nX: ",
+    "path": b"GET /",
+    "headers": REQUEST[:-4],
+    "trailer": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX: ",
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_an_endless_head_is_told_431_before_it_costs_anything(served: Served, what: str) -> None:
+    more = b"\r\nX: y" * 1_000 if what == "headers" else b"a" * 8_000
+    async with served.call(ENDLESS[what]) as (reader, writer):
+        answer, sent = asyncio.create_task(reader.readline()), 0
+        with capture_logs() as said:
+            while not answer.done() and sent < 5 * MOST_HEAD:
+                writer.write(more)
+                sent += len(more)
+                await asyncio.sleep(0.005)
+            assert (await asyncio.wait_for(answer, 1)).startswith(b"HTTP/1.1 431 ")
+    assert [line["reason"] for line in said] == ["the head of the request is too long"]
+
+
+async def test_a_long_body_is_no_head(served: Served) -> None:
+    body = b"a" * (4 * MOST_HEAD)
+    served.may_answer.set()
+    async with served.call(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)) as (reader, writer):
+        for start in range(0, len(body), 8_000):
+            writer.write(body[start : start + 8_000])
+            await asyncio.sleep(0)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 204")
 
 
 def test_a_process_takes_all_the_files_it_may_open() -> None:

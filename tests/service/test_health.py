@@ -16,7 +16,7 @@ from db import inbox, limits, outbox
 from db.database import Database
 from service import health as health_module
 from service.clock import now_ms
-from service.health import Health
+from service.health import BEAT, BEAT_MISSED_MS, Health, is_worked
 from service.relay import Relay
 from tests.databases import locked
 from tests.db.calls import WRITERS
@@ -231,3 +231,15 @@ async def break_everything(stage: Stage) -> None:
     await stage.say("user_2")
     await stage.round()
     await stage.database.write(_failed)
+
+
+@pytest.mark.parametrize("step", [-600_000, 600_000])
+async def test_a_worker_is_missed_although_the_clock_was_set(database: Database, step: int) -> None:
+    """And one at work is not: its next beat has the new time, also where that is earlier."""
+    began, now = 1_790_000_000_000, 1_790_000_000_000 + step
+    await database.write(limits.beat, BEAT, began)
+    assert await database.read(is_worked, began + 5_000)
+    assert not await database.read(is_worked, now)
+    await database.write(limits.beat, BEAT, now)
+    assert await database.read(is_worked, now + 5_000)
+    assert not await database.read(is_worked, now + BEAT_MISSED_MS)

@@ -39,6 +39,10 @@ WRONG = [
     ("CLERK_WEBHOOK_SIGNING_SECRET", f"whsec_{SECRET}", "must be whsec_ and at least 32 base64 characters"),
     ("CLERK_WEBHOOK_SIGNING_SECRET", f"{CLERK},{SECRET}", "must be whsec_ and at least 32 base64 characters"),
     ("CLERK_SECRET_KEY", SECRET, "must start with sk_"),
+    ("CLERK_SECRET_KEY", f"sk_{SECRET}é", "must start with sk_"),
+    ("SLACK_BOT_TOKEN", f"xoxb-{SECRET}\n{SECRET}", "must start with xoxb-"),
+    ("NOTION_API_TOKEN", f"ntn_{SECRET}\u200b", "plain letters without spaces"),
+    ("NOTION_API_TOKEN", f"{SECRET} {SECRET}", "plain letters without spaces"),
     ("CLERK_BASE_URL", "api.clerk.com", "such as https://api.example.com"),
     ("SLACK_SIGNING_SECRET", SECRET, "the 32 characters under Basic Information"),
     ("SLACK_SIGNING_SECRET", f"xoxb-{SECRET}-{SECRET}", "the 32 characters under Basic Information"),
@@ -83,7 +87,7 @@ def test_a_wrong_value_is_refused_by_name_with_the_fix_and_without_the_value(
 
 def test_every_field_is_either_tried_with_a_wrong_value_or_takes_any_text() -> None:
     slack = {"SLACK_ALERT_CHANNEL", "SLACK_ONCALL_CHANNEL", "SLACK_ONCALL_USERGROUP"}
-    free = {"HOST", "BACKUP_DIR", *slack, "NOTION_API_TOKEN", *DATA_SOURCES}
+    free = {"HOST", "BACKUP_DIR", *slack, *DATA_SOURCES}
     assert {name.upper() for name in Settings.model_fields} == {name for name, _, _ in WRONG} | free
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
@@ -163,6 +164,24 @@ async def test_a_token_that_may_not_list_users_still_keeps_the_pages(stage: Stag
     assert not (await stage.gate()).paused
     assert (await stage.marks())[USERS]["available_at"] > stage.clock() + USERS_EVERY_MS - 5_000
     assert [line["log_level"] for line in logs if line["event"] == "notion_users_unreadable"] == ["warning"]
+
+
+async def test_who_is_deleted_while_nothing_is_shared_with_us_leaves_notion_afterwards(stage: Stage) -> None:
+    await stage.say("user_1")
+    await stage.run()
+    stage.world.faults.add(platform="notion", status=404, times=3)
+    await stage.remove("user_1")
+    await stage.run()
+    assert stage.pages() == []
+    assert len(stage.pages(trashed=True)) == 1
+
+
+async def test_a_surplus_page_that_is_gone_is_looked_for_nowhere(stage: Stage) -> None:
+    await stage.database.write(sync.remember, 1, "notion", "page:x", Known(str(uuid4())), stage.clock())
+    await stage.database.write(outbox.mark, 1, ("notion",), "page:x", stage.clock())
+    await stage.run()
+    assert (await stage.marks())["page:x"]["status"] == "settled"
+    assert len(stage.world.requests) == 1
 
 
 async def test_a_surplus_page_is_trashed_once_under_a_key_of_its_own(stage: Stage) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
+from db import copies, outbox
 from db.sync import Known
 from handlers import patience
 from handlers.clerk.events import identity_of
@@ -289,6 +290,21 @@ async def test_after_an_older_file_was_restored_pages_are_adopted_and_not_made_t
     await three.run()
     await three.agreed()
     assert (three.creates, three.updates) == (0, 1)
+
+
+async def test_what_was_on_its_way_when_the_copy_was_made_is_not_made_twice(three: Stage) -> None:
+    """One run is enough: the page made since is found, not found to be a duplicate by the next run."""
+    ada = await three.key("user_ada")
+
+    def older(tx: Connection) -> None:
+        tx.execute(text("DELETE FROM sync_status WHERE key = :key"), {"key": ada})
+        outbox.mark(tx, 1, ("notion",), ada, three.clock())
+        copies.distrust(tx, three.clock())
+
+    await three.database.write(older)
+    await repair(three)
+    assert three.creates == 0
+    await three.agreed()
 
 
 async def test_what_an_older_file_never_knew_is_an_orphan(three: Stage) -> None:

@@ -61,3 +61,12 @@ async def test_a_retry_of_slacks_is_the_same_event(web: Web) -> None:
     message = fixture("slack/team_join")
     assert [await web.slack(message), await web.slack(message)] == ["applied", "duplicate"]
     assert [event["event_id"] for event in web.events()] == [message["event_id"]]
+
+
+@pytest.mark.parametrize("type_", [None, "", 5, "x" * 201])
+async def test_the_reason_names_the_type_of_an_event_within(web: Web, type_: object) -> None:
+    message = fixture("slack/team_join")
+    message["event"]["type"] = type_
+    answer = await web.send("slack", message)
+    assert (answer.status_code, web.statuses()) == (400, ["failed"])
+    assert answer.json()["reason"] == "event.type: must be a string of 1 to 200 characters"

@@ -164,3 +164,27 @@ def test_a_filter_refuses_what_it_does_not_know_and_names_what_it_knows(
     ended = rollcall(*words, "nonsense")
     assert ended.exit_code == 2
     assert known in " ".join(ended.stderr.replace("│", " ").split())
+
+
+TOO_LARGE = str(2**63)
+BY_ROW_ID = (
+    ("actions", "show", TOO_LARGE),
+    ("actions", "retry", TOO_LARGE),
+    ("people", "list", "--after", TOO_LARGE),
+    ("oncall", "feed", "--revoke", TOO_LARGE),
+)
+
+
+@pytest.mark.parametrize("words", BY_ROW_ID, ids=name_of)
+def test_a_row_id_no_database_can_hold_is_wrong_usage(words: tuple[str, ...], rollcall: Rollcall) -> None:
+    ended = rollcall(*words)
+    assert (ended.exit_code, ended.stdout) == (Code.USAGE, ""), ended.stderr
+    assert "less than or equal to" in " ".join(ended.stderr.split())
+
+
+@pytest.mark.parametrize("words", [("people", "show"), ("events", "show"), ("erase", "--yes"), ("oncall", "show")])
+def test_what_is_no_text_is_wrong_usage(words: tuple[str, ...], rollcall: Rollcall) -> None:
+    """A byte that is not UTF-8 comes as a lone surrogate."""
+    ended = rollcall(*words, "ad\udcffa")
+    assert (ended.exit_code, ended.stdout) == (Code.USAGE, ""), ended.stderr
+    assert "UTF-8" in ended.stderr

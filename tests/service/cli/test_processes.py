@@ -15,8 +15,9 @@ from tests.service.cli.conftest import Process
 from tests.service.web import CLERK_SECRET, fixture, sign, to_body
 
 
-def start(process: Process) -> tuple[subprocess.Popen[str], str]:
-    child = process("serve", "--port", "0", "--json", WEB_CONCURRENCY="2", CLERK_WEBHOOK_SIGNING_SECRET=CLERK_SECRET)
+def start(process: Process, **more: str) -> tuple[subprocess.Popen[str], str]:
+    settings = {"WEB_CONCURRENCY": "2", "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET}
+    child = process("serve", "--port", "0", "--json", **settings, **more)
     assert child.stdout is not None
     return child, json.loads(child.stdout.readline())["url"]
 
@@ -61,6 +62,39 @@ def test_a_process_that_dies_is_replaced(process: Process) -> None:
     os.kill(min(first), signal.SIGKILL)
     until(lambda: len(children(child.pid) - {min(first)}) == 2)
     assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+SLOW = """
+import pathlib, sys, time
+if "spawn_main" in " ".join(sys.orig_argv) and pathlib.Path("slow").exists():
+    time.sleep(7)
+"""
+
+
+def test_one_that_starts_slowly_is_not_killed_for_it(process: Process, folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text(SLOW, encoding="utf-8")
+    child, _ = start(process, PYTHONPATH=str(folder))
+    first = children(child.pid)
+    (folder / "slow").touch()
+    os.kill(min(first), signal.SIGKILL)
+    until(lambda: len(children(child.pid) - first) == 1)
+    (successor,) = children(child.pid) - first
+    time.sleep(7)
+    assert alive(successor)
+
+
+def test_one_that_dies_while_all_start_is_replaced_and_the_end_is_still_0(process: Process, folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text(SLOW.replace("7", "3"), encoding="utf-8")
+    (folder / "slow").touch()
+    settings = {"WEB_CONCURRENCY": "2", "PYTHONPATH": str(folder)}
+    child = process("serve", "--port", "0", "--json", **settings)
+    until(lambda: len(children(child.pid)) == 2)
+    os.kill(max(children(child.pid)), signal.SIGKILL)
+    assert child.stdout is not None
+    assert "url" in json.loads(child.stdout.readline())
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
 
 
 def test_no_process_outlives_its_supervisor(process: Process) -> None:
