@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import socket
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
@@ -91,7 +90,7 @@ class Server(uvicorn.Server):
         assert isinstance(app, Starlette)
         with obeying(self._stop):
             async with app.router.lifespan_context(app):
-                _quiet_collector()
+                processes.quiet_collector()
                 await self.serve(listeners)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -118,13 +117,6 @@ class Server(uvicorn.Server):
         # The second signal: do not wait for requests under way.
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-def _quiet_collector() -> None:
-    """What lives as long as the process need not be looked through at every collection of garbage."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 @contextlib.contextmanager
