@@ -17,11 +17,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from db.database import transaction
 from service.app import Service, create_app
 from service.relay import Relay
 from service.sandbox.senders import PATHS, Platform, sign_clerk, sign_slack
 from service.settings import Settings
+from tests.transactions import transaction
 
 Json = dict[str, Any]
 
