@@ -9,7 +9,7 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,19 +18,13 @@ from db import outbox
 from service.clock import now_ms
 from service.sandbox.faults import Fault
 from tests.engines import Engine, engine, until
-from tests.processes import Starter, starter
+from tests.processes import Starter
 
 SLOW_S = 0.25
 CUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Starter]:
-    with starter() as found:
-        yield found
 
 
 @pytest.fixture(params=["embedded", "worker"])

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 import httpx
 
 import migrations
+from tests.processes import Piped
 from tests.service.cli.conftest import Process
 from tests.service.web import CLERK_SECRET, fixture, sign, to_body
 
 
-def start(process: Process) -> tuple[subprocess.Popen[str], str]:
+def start(process: Process) -> tuple[Piped, str]:
     child = process("serve", "--port", "0", "--json", WEB_CONCURRENCY="2", CLERK_WEBHOOK_SIGNING_SECRET=CLERK_SECRET)
-    assert child.stdout is not None
     return child, json.loads(child.stdout.readline())["url"]
 
 
@@ -55,16 +54,12 @@ def test_two_processes_apply_an_event_once_and_end_with_0(process: Process) -> N
     assert "Traceback" not in err
 
 
-def test_a_process_that_dies_is_replaced(process: Process) -> None:
+def test_a_process_that_dies_is_replaced_and_none_outlives_its_supervisor(process: Process) -> None:
     child, url = start(process)
     first = children(child.pid)
     os.kill(min(first), signal.SIGKILL)
     until(lambda: len(children(child.pid) - {min(first)}) == 2)
     assert httpx.get(f"{url}/healthz").status_code == 200
-
-
-def test_no_process_outlives_its_supervisor(process: Process) -> None:
-    child, _ = start(process)
     left = children(child.pid)
     child.kill()
     child.communicate(timeout=30)
