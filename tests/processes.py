@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Self, TextIO
 
 # Beside what the command line imports: what `serve` and `worker` do once they run. What is there by then is left out
 # of every later look of the garbage collector, which `serve` asks for at its start.
@@ -133,17 +134,17 @@ class Piped:
 class Starter:
     """Forks Rollcall on request."""
 
-    _child: "subprocess.Popen[str]"
+    pid: int
+    _stdin: TextIO
+    _stdout: TextIO
     started: list[Running] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, question: dict[str, object]) -> str:
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
         with self._turn:
-            self._child.stdin.write(json.dumps(question) + "\n")
-            self._child.stdin.flush()
-            answer = self._child.stdout.readline()
+            self._stdin.write(json.dumps(question) + "\n")
+            self._stdin.flush()
+            answer = self._stdout.readline()
         assert answer, "the starter has died"
         return answer
 
@@ -180,6 +181,17 @@ class Starter:
         to = {"out": str(out), "err": str(err), "session": session}
         return int(self.ask({"words": words, "folder": str(folder), "environment": environment, **to}))
 
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[Self]:
+        """In the end nothing it started goes on, of a test that failed neither."""
+        try:
+            yield self
+        finally:
+            for one in self.started:
+                if one.code is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(one.pid, signal.SIGKILL)
+
     def end_all(self) -> None:
         for one in self.started:
             one.end(signal.SIGKILL)
@@ -187,16 +199,10 @@ class Starter:
 
 
 @contextlib.contextmanager
-def starter(prelude: str = "") -> Iterator[Starter]:
-    """`prelude` is Python that runs before Rollcall is imported."""
-    command = [sys.executable, "-c", prelude + STARTER]
+def starter() -> Iterator[Starter]:
+    command = [sys.executable, "-c", STARTER]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
-    found = Starter(child)
-    try:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child, Starter(child.pid, child.stdin, child.stdout).at_work() as found:
         yield found
-    finally:  # of a test that failed too: nothing it started may go on
-        for one in found.started:
-            if one.code is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one.pid, signal.SIGKILL)
-        child.communicate(timeout=10)

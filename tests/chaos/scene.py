@@ -20,11 +20,11 @@ from service.sandbox.senders import Door
 from service.sandbox.story_oracle import ExpectedPerson
 from service.sandbox.world import World, running_in_thread
 from tests.chaos import judge
+from tests.chaos.ground import Ground
 from tests.chaos.program import Program, prelude, step_clock
 from tests.chaos.report import Report
 from tests.chaos.sending import Platforms
 from tests.engines import CLERK_SECRET
-from tests.processes import starter
 from tests.stage import new_data_source
 
 SLACK_SECRET = "8f742231b10e8888abcd99eee01a85a5"
@@ -128,6 +128,7 @@ async def set_up(
     url: str,
     report: Report,
     *,
+    ground: Ground,
     constants: dict[str, Any] | None = None,
     keep_alive: bool = True,
     worker: bool = False,
@@ -146,7 +147,7 @@ async def set_up(
         if worker:
             environment["RELAY"] = "worker"
         programs = [
-            Program(stack.enter_context(starter(prelude(clock, constants or {}))), folder, environment, words)
+            Program(stack.enter_context(ground.starter(prelude(clock, constants or {}))), folder, environment, words)
             for words in (("serve", "--port", str(port)), ("worker",))[: 1 + worker]
         ]
         door = f"http://127.0.0.1:{port}"
