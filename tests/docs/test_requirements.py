@@ -1,6 +1,7 @@
 """Every point of S2, the calendar in Notion, is named by a test that proves it: `s2_7` in its name, or S2.7 beneath."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 
@@ -24,7 +25,12 @@ POINTS = {  # of the requirements
 }
 
 
-def named() -> Iterator[tuple[int, str]]:
+@functools.cache  # all tests are read for it
+def named() -> list[tuple[int, str]]:
+    return list(_named())
+
+
+def _named() -> Iterator[tuple[int, str]]:
     for file in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(text_of(file))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
