@@ -7,6 +7,7 @@ Two rules hold for every test. Logs are silent, but pass through structlog, so `
 works. A socket that connects on the writer thread raises: no transaction may wait for a network.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -14,14 +15,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import httpx
 import pytest
 import structlog
 from sqlalchemy import text
 
-from db.database import Database, transaction
+from db.database import Database
+from handlers.oncall import planning, replanning
 from tests import postgres
 from tests.chaos import report as chaos_report
 from tests.databases import KINDS, POSTGRESQL, SQLITE, discard, new_database
+from tests.processes import Starter, starter
+from tests.transactions import transaction
 
 Rows = Callable[..., list[dict[str, Any]]]
 MISSING = pytest.StashKey[str]()
@@ -37,6 +42,33 @@ sys.addaudithook(_no_network_in_transactions)
 
 def _drop(*_: object) -> NoReturn:
     raise structlog.DropEvent
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _certificates_are_read_once() -> Iterator[None]:
+    """Httpx reads all the world's, 50 ms, for each client; what the tests talk to is on this machine, without TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(httpx._transports.default.create_ssl_context)
+        patch.setattr(httpx._transports.default, "create_ssl_context", once)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_plans_are_made_once() -> Iterator[None]:
+    """Each takes a tenth of a second; a preview and its confirmation ask for the same one. That the planner decides
+    by its arguments alone is for test_plan_rules.py, which asks it directly.
+    """
+    once = functools.lru_cache(64)(planning.plan)
+
+    def plan(*arguments: Any) -> Any:
+        *collections, today, horizon, rules = arguments
+        return once(
+            *(frozenset(one) if isinstance(one, set) else tuple(one) for one in collections), today, horizon, rules
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replanning, "plan", plan)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +153,10 @@ def rows(database_url: str) -> Rows:
             return [dict(row) for row in tx.execute(text(sql), values).mappings()]
 
     return select
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Starter]:
+    """Forks Rollcall's commands; nobody's processes outlive their test."""
+    with starter() as found:
+        yield found

@@ -12,7 +12,7 @@ from sqlalchemy import text
 import migrations
 from db.database import database_file, transaction
 from db.tables import metadata
-from tests import postgres
+from tests import postgres_databases
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 KINDS = (SQLITE, POSTGRESQL)
@@ -31,7 +31,7 @@ def _migrated() -> bytes:
 def new_database(folder: Path, kind: str = SQLITE) -> str:
     """The URL of a migrated database of its own; SQLite's file lies in this folder."""
     if kind == POSTGRESQL:
-        return postgres.new_database()
+        return postgres_databases.new_database()
     file = folder / f"{uuid4().hex}.db"
     file.write_bytes(_migrated())
     return f"sqlite:///{file}"
@@ -39,7 +39,7 @@ def new_database(folder: Path, kind: str = SQLITE) -> str:
 
 def empty_database(folder: Path, kind: str = SQLITE) -> str:
     """The URL of a database that nothing was migrated in yet."""
-    return postgres.empty_database() if kind == POSTGRESQL else f"sqlite:///{folder / uuid4().hex}.db"
+    return postgres_databases.empty_database() if kind == POSTGRESQL else f"sqlite:///{folder / uuid4().hex}.db"
 
 
 @contextmanager
@@ -54,4 +54,4 @@ def locked(url: str) -> Iterator[None]:
 def discard(url: str) -> None:
     """A test is over: a database of a server is for the next; a file goes with its folder."""
     if database_file(url) is None:
-        postgres.give_back(url)
+        postgres_databases.give_back(url)

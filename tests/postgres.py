@@ -1,7 +1,6 @@
 """A real PostgreSQL for the tests, with fsync on: TEST_POSTGRES_URL, or a server of their own.
 
-Its folder goes with it, and it listens on a unix socket alone. Each test gets a database to itself, copied from a
-migrated one; as copying takes a tenth of a second, one whose schema nobody touched is emptied and used again.
+Its folder goes with it, and it listens on a unix socket alone. (Its databases: tests/postgres_databases.py.)
 """
 
 import atexit
@@ -19,15 +18,9 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from uuid import uuid4
 
 import psutil
 import psycopg
-from psycopg import sql
-from sqlalchemy import make_url
-
-import migrations
-from db.tables import metadata
 
 ENV = "TEST_POSTGRES_URL"
 STARTED = "ROLLCALL_TESTS_POSTGRES"  # set for the other processes of a run by the one that started a server
@@ -42,27 +35,6 @@ SETTINGS = {
     "max_wal_size": "512MB",
     "autovacuum_naptime": "10min",  # it holds up DROP DATABASE, and a test is over before it helps
 }
-
-OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-# Everything by name, a trigger and a function too; of a table its columns; and the revision.
-FINGERPRINT = """
-SELECT 'class', relname::text, relnatts::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
-UNION ALL SELECT 'trigger', tgname::text, tgenabled::text FROM pg_trigger WHERE NOT tgisinternal
-UNION ALL SELECT 'function', proname::text, '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-UNION ALL SELECT 'revision', version_num, '' FROM alembic_version
-ORDER BY 1, 2, 3
-"""
-EMPTY = ";".join(
-    [
-        "BEGIN",
-        *(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables) if table.name != "workspaces"),  # noqa: S608 - ours
-        "DELETE FROM workspaces WHERE id <> 1",
-        *(f"DELETE FROM procrastinate_{table}" for table in ("periodic_defers", "jobs", "workers")),  # noqa: S608 - its events go with a job
-        "SELECT setval(c.oid::regclass, 1, c.relname = 'workspaces_id_seq') FROM pg_class c WHERE c.relkind = 'S'",
-        "COMMIT",
-    ]
-)
-_free: list[str] = []
 
 
 class NoPostgres(Exception):
@@ -199,70 +171,3 @@ def server_url() -> str:
     """The server tests use. NoPostgres says why there is none."""
     begin()
     return os.environ.get(ENV) or os.environ[STARTED]
-
-
-@functools.cache
-def _template() -> str:
-    """A migrated database of this process, to be copied."""
-    name = _new_name()
-    execute("CREATE DATABASE {}", name)
-    url = url_of(name)
-    migrations.upgrade(url)
-    atexit.register(drop, url)
-    return name
-
-
-def new_database() -> str:
-    """The URL of a migrated database of its own."""
-    if _free:
-        return _free.pop()
-    template, name = _template(), _new_name()
-    # FILE_COPY would write a checkpoint a database.
-    execute("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG", name, template)
-    return url_of(name)
-
-
-def empty_database() -> str:
-    """One that nothing was migrated in yet."""
-    name = _new_name()
-    execute("CREATE DATABASE {}", name)
-    return url_of(name)
-
-
-def give_back(url: str) -> None:
-    """Nobody uses it any more: empty it for the next, or drop it where that would not do."""
-    try:
-        with psycopg.connect(url, autocommit=True) as raw:
-            for (pid,) in raw.execute(OTHERS).fetchall():
-                raw.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
-            if raw.execute(FINGERPRINT).fetchall() == _untouched():
-                raw.execute(EMPTY)
-                _free.append(url)
-                return
-    except psycopg.Error:
-        pass
-    drop(url)
-
-
-@functools.cache
-def _untouched() -> list[tuple[object, ...]]:
-    with psycopg.connect(url_of(_template())) as raw:
-        return raw.execute(FINGERPRINT).fetchall()
-
-
-def drop(url: str) -> None:
-    with contextlib.suppress(psycopg.Error):
-        execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", str(make_url(url).database))
-
-
-def url_of(name: str) -> str:
-    return make_url(server_url()).set(database=name).render_as_string(hide_password=False)
-
-
-def execute(statement: str, *names: str) -> None:
-    with psycopg.connect(server_url().replace("+psycopg", ""), autocommit=True) as raw:
-        raw.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-
-
-def _new_name() -> str:
-    return f"rollcall_{uuid4().hex}"

@@ -1,6 +1,6 @@
 """What a chaos run changes in the program before it starts: whom it asks for the time, and how long it waits.
 
-Runs in the process that forks the program, before anything of it is imported; the product knows nothing of it.
+Runs in the processes that fork the program, before anything of it is imported; the product knows nothing of it.
 """
 
 import datetime as dt
@@ -13,14 +13,18 @@ from typing import Any
 TrueDatetime = dt.datetime
 
 
-def bend_clock(file: str) -> None:
-    """The wall clock is off by as many ns as the eight bytes of `file` say at the moment; the monotonic one is true."""
-    with open(file, "r+b") as opened:  # noqa: PTH123 - a plain file, and as little as possible imported
-        skew = mmap.mmap(opened.fileno(), 8)
+class _Skew:
+    """How many ns the wall clock is off."""
+
+    eight_bytes: mmap.mmap | bytes = bytes(8)
+
+
+def bend_clock() -> None:
+    """The wall clock can be set from here on (`follow`), for whoever is imported later; the monotonic one is true."""
     true_ns = time.time_ns
 
     def bent_ns() -> int:
-        offset: int = struct.unpack("q", skew[:8])[0]
+        offset: int = struct.unpack("q", _Skew.eight_bytes[:8])[0]
         return true_ns() + offset
 
     time.time_ns = bent_ns
@@ -44,6 +48,12 @@ def set_constants(wanted: dict[str, Any]) -> None:
         setattr(module, name, value)
 
 
+def follow(file: str) -> None:
+    """The bent clock is off by what the eight bytes of `file` say at the moment."""
+    with open(file, "r+b") as opened:  # noqa: PTH123 - a plain file, and as little as possible imported
+        _Skew.eight_bytes = mmap.mmap(opened.fileno(), 8)
+
+
 def apply(clock: str, constants: dict[str, Any]) -> None:
-    bend_clock(clock)
+    follow(clock)
     set_constants(constants)

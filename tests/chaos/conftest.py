@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.ground import Ground, ground
 from tests.chaos.program import QUICK
 from tests.chaos.report import Report
 from tests.chaos.scene import Scene, set_up
@@ -22,8 +23,14 @@ def report(request: pytest.FixtureRequest, record_property: Callable[[str, objec
     record_property("chaos", report.lines())
 
 
+@pytest.fixture(scope="session")
+def common_ground() -> Iterator[Ground]:
+    with ground() as found:
+        yield found
+
+
 @pytest.fixture
-def chaos(tmp_path: Path, database_url: str, report: Report) -> Chaos:
+def chaos(tmp_path: Path, database_url: str, report: Report, common_ground: Ground) -> Chaos:
     """Begins a scene; keywords in capitals are settings. Its waits are ten times shorter, but for `true_waits`."""
 
     @contextlib.asynccontextmanager
@@ -31,7 +38,7 @@ def chaos(tmp_path: Path, database_url: str, report: Report) -> Chaos:
         constants: dict[str, Any] | None = None, *, true_waits: bool = False, **how: Any
     ) -> AsyncIterator[Scene]:
         chosen = {**({} if true_waits else QUICK), **(constants or {})}
-        async with set_up(tmp_path, database_url, report, constants=chosen, **how) as scene:
+        async with set_up(tmp_path, database_url, report, ground=common_ground, constants=chosen, **how) as scene:
             yield scene
 
     return begin

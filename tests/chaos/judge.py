@@ -6,11 +6,11 @@ from typing import Any
 from pydantic_core import from_json, to_json
 from sqlalchemy import text
 
-from db.database import transaction
 from service.sandbox.notion import Notion
 from service.sandbox.story_oracle import ExpectedPerson
 from tests.chaos.sending import Platforms
 from tests.stage import in_order, wanted_rows
+from tests.transactions import transaction
 
 Rows = list[dict[str, Any]]
 COLUMNS = (

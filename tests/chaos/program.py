@@ -14,7 +14,6 @@ from typing import Any
 
 from tests.processes import GREETING, Running, Starter
 
-ROOT = Path(__file__).parents[2]
 START_S = 20.0
 # Every wait of the program, ten times shorter. The order is that of the imports.
 QUICK: dict[str, Any] = {
@@ -35,9 +34,8 @@ QUICK: dict[str, Any] = {
 
 
 def prelude(clock: Path, constants: dict[str, Any]) -> str:
-    """What the starter runs before its imports."""
-    applied = f"conditions.apply({str(clock)!r}, {constants!r})"
-    return f"import sys; sys.path.append({str(ROOT)!r})\nfrom tests.chaos import conditions\n{applied}\n"
+    """What a starter runs before it imports Rollcall."""
+    return f"conditions.apply({str(clock)!r}, {constants!r})\n"
 
 
 def step_clock(clock: Path, seconds: float) -> None:
@@ -98,7 +96,7 @@ class Program:
 
     def limit_descriptors(self, count: int) -> None:
         """The processes to come may have so many files open, until they ask for what they are allowed."""
-        pid = self.starter._child.pid
+        pid = self.starter.pid
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
 
     # -- what it shows --

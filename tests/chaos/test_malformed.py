@@ -19,9 +19,9 @@ from tests.service.test_bad_input import BODY, HEADERS, JSON, PLAIN, cut_or_spli
 
 pytestmark = HERE
 
-COUNT = 10_000 if LONG else 600
+COUNT = 10_000 if LONG else 300
 WIDTH = 16
-DRAWN = 1_000 if LONG else 150  # different requests of each kind; they are sent over and over
+DRAWN = 1_000 if LONG else 100  # different requests of each kind; they are sent over and over
 ANSWER_S = 1.5
 FLAT = 16 * 1024 * 1024  # bytes; less than a body of the largest size for every connection there was
 PATHS = (b"/webhooks/clerk", b"/slack/events", b"/healthz", b"/readyz", b"/", b"/nothing/here")

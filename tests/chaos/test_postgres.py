@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import migrations
+from tests.chaos.ground import Ground
 from tests.chaos.program import QUICK
 from tests.chaos.report import LONG, Report
 from tests.chaos.scene import Scene, set_up
@@ -41,10 +42,10 @@ def server() -> Iterator[Server]:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, server: Server, report: Report) -> AsyncIterator[Scene]:
+async def served(folder: Path, server: Server, report: Report, ground: Ground) -> AsyncIterator[Scene]:
     """Web and worker on that server."""
     migrations.upgrade(server.url)
-    async with set_up(folder, server.url, report, constants=QUICK, worker=True) as scene:
+    async with set_up(folder, server.url, report, ground=ground, constants=QUICK, worker=True) as scene:
         yield scene
 
 
@@ -68,23 +69,27 @@ async def _suffer(scene: Scene, name: str, strike: Callable[[], Awaitable[None]]
 @IN_THE_LONG_FORM
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "as in a crash"])
 @pytest.mark.timeout(600)
-async def test_postgresql_restarted(tmp_path: Path, server: Server, report: Report, how: signal.Signals) -> None:
+async def test_postgresql_restarted(
+    tmp_path: Path, server: Server, report: Report, common_ground: Ground, how: signal.Signals
+) -> None:
     async def restart() -> None:
         await asyncio.to_thread(_restart, server, how, 1.0)
 
-    async with served(tmp_path, server, report) as scene:
+    async with served(tmp_path, server, report, common_ground) as scene:
         await _suffer(scene, "PostgreSQL restarted", restart)
 
 
 @IN_THE_LONG_FORM
 @pytest.mark.timeout(600)
-async def test_every_connection_cut_over_and_over(tmp_path: Path, server: Server, report: Report) -> None:
+async def test_every_connection_cut_over_and_over(
+    tmp_path: Path, server: Server, report: Report, common_ground: Ground
+) -> None:
     async def cut() -> None:
         for _ in range(20):
             report.bites["connections cut"] += await asyncio.to_thread(_cut, server)
             await asyncio.sleep(0.05)
 
-    async with served(tmp_path, server, report) as scene:
+    async with served(tmp_path, server, report, common_ground) as scene:
         deliveries, expected = a_day(report.seed, scene.world)
         await scene.start()
         report.must_bite = {"connections cut": 20}
@@ -98,7 +103,7 @@ async def test_every_connection_cut_over_and_over(tmp_path: Path, server: Server
 @IN_THE_LONG_FORM
 @pytest.mark.timeout(600)
 async def test_every_connection_in_use(
-    tmp_path: Path, server: Server, report: Report, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Server, report: Report, common_ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others hold all the server has; the service's own are cut, and it gets none back until they leave."""
     monkeypatch.setitem(SETTINGS, "max_connections", "100")
@@ -109,7 +114,7 @@ async def test_every_connection_in_use(
             report.bites["connections others held"] += await asyncio.to_thread(_take_all, server, stack)
             await asyncio.sleep(3.0)
 
-    async with served(tmp_path, server, report) as scene:
+    async with served(tmp_path, server, report, common_ground) as scene:
         await _suffer(scene, "all connections in use", crowd_out)
 
 

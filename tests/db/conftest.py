@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from db import statements
-from db.database import transaction
+from tests.transactions import transaction
 
 
 class _Over(Exception):

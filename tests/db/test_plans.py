@@ -1,5 +1,6 @@
 """Hot statements use an index whatever the size (S1.9: one person in under 10 ms at 10,000 people)."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
@@ -22,6 +23,7 @@ from db import (
 )
 from db.database import transaction
 from db.tables import users
+from tests.databases import new_database
 
 pytestmark = pytest.mark.sqlite_only("plans in SQLite's words; test_postgres_plans.py has PostgreSQL's")
 
@@ -31,9 +33,9 @@ DAY = date(2026, 11, 3)
 Look = Callable[[Connection], Any]
 
 
-@pytest.fixture
-def crowd(database_url: str) -> Iterator[Connection]:
-    """Many people, and a transaction that goes through SQLAlchemy, so that each statement can be explained."""
+@pytest.fixture(scope="module")
+def crowded(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with many people."""
     rows = [
         {
             "clerk_id": f"user_{number}",
@@ -48,9 +50,22 @@ def crowd(database_url: str) -> Iterator[Connection]:
         }
         for number in range(PEOPLE)
     ]
-    with transaction(database_url) as tx:
+    url = new_database(tmp_path_factory.mktemp("crowded"), database_kind)
+    with transaction(url) as tx:
         tx.execute(insert(users), rows)
+    return url
+
+
+@pytest.fixture
+def crowd(crowded: str) -> Iterator[Connection]:
+    """Many people, and a transaction that goes through SQLAlchemy, so that each statement can be explained."""
+    with contextlib.suppress(Over), transaction(crowded) as tx:
         yield tx
+        raise Over
+
+
+class Over(Exception):
+    """The test is done: roll back."""
 
 
 def plans(tx: Connection, look: Look) -> list[str]:

@@ -1,5 +1,6 @@
 """On PostgreSQL too the hot statements use an index, whatever the size (S1.9)."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from sqlalchemy import Connection, event
 
 from db.database import transaction
-from tests.db.test_plans import HOT, Look
+from tests.databases import new_database
+from tests.db.test_plans import HOT, Look, Over
+from tests.postgres_databases import drop
 
 pytestmark = pytest.mark.postgresql_only("plans in PostgreSQL's words; test_plans.py has SQLite's")
 
@@ -40,12 +43,21 @@ ANALYZE
 SMALL = {"one gate", "who comes next", "shifts of a person", "erasure of a person's shifts"}
 
 
-@pytest.fixture
-def crowd(database_url: str) -> Iterator[Connection]:
-    with transaction(database_url) as tx:
+@pytest.fixture(scope="module")
+def crowded(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    url = new_database(tmp_path_factory.mktemp("crowded"), database_kind)
+    with transaction(url) as tx:
         for statement in FILL.split(";"):
             tx.exec_driver_sql(statement)
+    yield url
+    drop(url)
+
+
+@pytest.fixture
+def crowd(crowded: str) -> Iterator[Connection]:
+    with contextlib.suppress(Over), transaction(crowded) as tx:
         yield tx
+        raise Over
 
 
 def plans(tx: Connection, look: Look) -> list[str]:

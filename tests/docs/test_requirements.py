@@ -4,6 +4,7 @@ So is everything wrong that can be asked about being on call: at the rules, and 
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 
@@ -49,7 +50,12 @@ def test_a_test_names_each_thing_that_may_be_asked_wrongly(what: str, file: str)
     assert any(name in said for name in what.split(", "))
 
 
-def named() -> Iterator[tuple[int, str]]:
+@functools.cache  # all tests are read for it
+def named() -> list[tuple[int, str]]:
+    return list(_named())
+
+
+def _named() -> Iterator[tuple[int, str]]:
     for file in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(text_of(file))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):

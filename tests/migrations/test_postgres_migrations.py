@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 import migrations
 from db.database import transaction
 from db.tables import metadata
-from tests import postgres
+from tests import postgres_databases
 from tests.databases import POSTGRESQL, empty_database
 
 REVISIONS = sorted(file.name[:3] for file in migrations.HERE.glob("versions/[0-9]*.py"))
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.postgresql_only("its catalog; test_migrations.py has SQ
 def url(database_kind: str, tmp_path: Path) -> Iterator[str]:
     url = empty_database(tmp_path, database_kind)
     yield url
-    postgres.drop(url)
+    postgres_databases.drop(url)
 
 
 def catalog(url: str) -> list[tuple[str, ...]]:
@@ -69,7 +69,7 @@ def test_the_migrated_schema_is_what_the_tables_declare(url: str, tmp_path: Path
     assert [line for line in catalog(url) if QUEUE not in line[1]] == catalog(declared)
     assert sum("CHECK" in line for _, line in catalog(url)) >= 6
     assert sum(" WHERE " in line for _, line in catalog(url)) >= 4
-    postgres.drop(declared)
+    postgres_databases.drop(declared)
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

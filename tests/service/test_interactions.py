@@ -28,8 +28,8 @@ HEADERS = {"content-type": FORM}
 
 
 @pytest.fixture
-async def office(serve: Serve) -> AsyncIterator[Office]:
-    async with opened(serve) as office:
+async def office(serve: Serve, database_url: str) -> AsyncIterator[Office]:
+    async with opened(serve, database_url) as office:
         yield office
 
 
@@ -175,7 +175,7 @@ async def test_bolt_asks_slack_nothing_before_it_answers(office: Office) -> None
 
 
 async def test_the_environment_of_other_slack_apps_changes_nothing(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    serve: Serve, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -183,7 +183,7 @@ async def test_the_environment_of_other_slack_apps_changes_nothing(
         monkeypatch.setenv(f"SLACK_{name}", "wrong")
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-wrong")
     monkeypatch.setenv("SLACK_SIGNING_SECRET", "f" * 32)
-    async with opened(serve) as office:
+    async with opened(serve, database_url) as office:
         hand = office.hand("Cleo")
         await hand.type("/oncall", "swap")
         assert "Your shift" in hand.reads()

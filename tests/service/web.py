@@ -17,11 +17,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from db.database import transaction
+from db import postgres_writer
 from service.app import Service, create_app
 from service.relay import Relay
 from service.sandbox.senders import PATHS, Platform, sign_clerk, sign_slack
 from service.settings import Settings
+from tests.transactions import transaction
 
 Json = dict[str, Any]
 
@@ -155,7 +156,13 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def serve(database_url: str, no_environment: None) -> Serve:
+def few_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes take turns on PostgreSQL's connections, and each is opened anew for each test: two will do."""
+    monkeypatch.setattr(postgres_writer, "WRITERS", 2)
+
+
+@pytest.fixture
+def serve(database_url: str, no_environment: None, few_writers: None) -> Serve:
     """Starts the service on this test's database, with both platforms on unless settings say otherwise."""
 
     @contextlib.asynccontextmanager

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from db.database import transaction
+from tests.filling import filled
 from tests.handlers.oncall.team import Team, usual
+from tests.transactions import transaction
 
 
 class _Over(Exception):
@@ -22,6 +23,14 @@ def empty(database_url: str) -> Iterator[Team]:
 
 
 @pytest.fixture
-def team(empty: Team) -> Team:
+def team(database_url: str) -> Iterator[Team]:
     """Ada and Ben in the AM pool, Pia, Quin and Rosa in the PM pool, planned on Monday, 2026-11-02."""
-    return usual(empty)
+    ids = filled(database_url, "the usual team", _usual)
+    with contextlib.suppress(_Over), transaction(database_url) as tx:
+        yield Team(tx, ids=dict(ids))
+        raise _Over
+
+
+def _usual(url: str) -> dict[str, int]:
+    with transaction(url) as tx:
+        return usual(Team(tx)).ids

@@ -1,5 +1,6 @@
 """People come, change and go on their platforms: the schedule is planned again, history keeps no name (S1.10)."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from handlers.oncall.requests import AddTimeOff, Override, Replan
 from handlers.people.recording import record, version, withdraw
 from handlers.registry import Context
 from tests.conftest import Rows
+from tests.filling import filled
 from tests.handlers.oncall.team import MONDAY, at, in_days
 
 CONTEXT = Context(sinks=frozenset({CALENDAR, SLACK}))
@@ -72,12 +74,25 @@ class House:
 
 
 @pytest.fixture
-async def house(database: Database, rows: Rows) -> House:
-    made = House(database, rows)
-    for name, pools in POOLS.items():
-        await made.roster(name, *pools)
-    await made.plan()
-    return made
+def said(database_url: str, rows: Rows) -> int:
+    """How often something was said until everybody was known and the first plan was there."""
+    return filled(database_url, "the house", lambda url: asyncio.run(_furnish(url, rows)))
+
+
+@pytest.fixture
+def house(said: int, database: Database, rows: Rows) -> House:
+    house = House(database, rows)
+    house._said = said
+    return house
+
+
+async def _furnish(url: str, rows: Rows) -> int:
+    async with Database(url) as database:
+        made = House(database, rows)
+        for name, pools in POOLS.items():
+            await made.roster(name, *pools)
+        await made.plan()
+        return made._said
 
 
 async def test_somebody_put_on_the_roster_has_the_schedule_planned_again(house: House) -> None:

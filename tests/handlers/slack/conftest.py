@@ -9,6 +9,6 @@ from tests.service.web import Serve
 
 
 @pytest.fixture
-async def office(serve: Serve) -> AsyncIterator[Office]:
-    async with opened(serve) as office:
+async def office(serve: Serve, database_url: str) -> AsyncIterator[Office]:
+    async with opened(serve, database_url) as office:
         yield office

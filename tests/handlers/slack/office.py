@@ -12,10 +12,11 @@ import time_machine
 
 from db.identities import Identity
 from db.oncall import Duty
-from handlers.oncall import asking
+from handlers.oncall import asking, changing
 from handlers.oncall.desk import Desk
 from handlers.oncall.requests import Replan
 from handlers.people.recording import record, version
+from handlers.registry import Context
 from handlers.slack import bolt
 from handlers.slack.events import identity_of
 from handlers.slack.payloads import User
@@ -26,8 +27,10 @@ from service.sandbox.people import Persona, personas, slack_user
 from service.sandbox.senders import Door
 from service.sandbox.slack_hand import Hand
 from service.sandbox.world import World, running
+from tests.filling import filled
 from tests.service.web import SLACK_SECRET, Serve, Web
 from tests.stage import step
+from tests.transactions import transaction
 
 ROTA = {"Ada": "AM", "Bob": "AM", "Cleo": "PM", "Dov": "PM", "Eve": "PM", "Olga": ""}  # Olga is in no rotation
 LAST = ("Byron", "Mire", "Dahl", "Egan", "Falk", "Tern")
@@ -130,17 +133,17 @@ def cast() -> dict[str, Persona]:
 
 
 @contextlib.asynccontextmanager
-async def opened(serve: Serve, **settings: Any) -> AsyncIterator[Office]:
-    """The service on, everybody known, a schedule planned; nothing of that waits to be sent."""
+async def opened(serve: Serve, url: str, **settings: Any) -> AsyncIterator[Office]:
+    """The service on `url`, everybody known, a schedule planned; nothing of that waits to be sent."""
     people = cast()
     with time_machine.travel(AT, tick=True):
-        async with running(World(seed=3)) as world, _service(serve, world, people, settings) as office:
+        async with running(World(seed=3)) as world, _service(serve, url, world, people, settings) as office:
             yield office
 
 
 @contextlib.asynccontextmanager
 async def _service(
-    serve: Serve, world: World, people: dict[str, Persona], settings: dict[str, Any]
+    serve: Serve, url: str, world: World, people: dict[str, Persona], settings: dict[str, Any]
 ) -> AsyncIterator[Office]:
     slack = world.slack
     channel, group = slack.add_channel("alerts"), slack.add_usergroup("U0SOMEBODY")
@@ -152,25 +155,26 @@ async def _service(
         "slack_oncall_usergroup": group,
     }
     with patch.object(platforms, "SLACK_INTERVAL_MS", 0), unhurried():
+        accounts = {name: slack.put(slack_user(persona, updated_s=1)) for name, persona in people.items()}
+        filled(url, "the office", lambda url: _furnish(url, people, accounts))
         async with serve(**{**chosen, **settings}) as web:
-            office = Office(web, world, people, channel, group)
-            for name, persona in people.items():
-                await _admit(office, name, persona)
-            await office.desk.confirm(Replan(), None, now_ms())
             await web.write(_calm)
-            yield office
+            yield Office(web, world, people, channel, group)
 
 
-async def _admit(office: Office, name: str, persona: Persona) -> None:
-    context, now = office.desk.context, now_ms()
-    data = {"rotations": [ROTA[name]] if ROTA[name] else [], "name": persona.name}
-    on_roster = Identity(
-        "roster", str(persona.email), persona.email, email_verified=True, version=version(1, 0, b""), data=data
-    )
-    account = office.world.slack.put(slack_user(persona, updated_s=1))
-    in_slack = identity_of(User.model_validate(account), sent_at=1, body=b"")
-    for said in (on_roster, in_slack):
-        assert await office.web.write(record, said, context, now)
+def _furnish(url: str, people: dict[str, Persona], accounts: dict[str, Any]) -> None:
+    """Everybody, from the roster and from Slack, and their plan."""
+    context, now = Context(sinks=frozenset({"slack"})), now_ms()
+    with transaction(url) as tx:
+        for name, persona in people.items():
+            data = {"rotations": [ROTA[name]] if ROTA[name] else [], "name": persona.name}
+            on_roster = Identity(
+                "roster", str(persona.email), persona.email, email_verified=True, version=version(1, 0, b""), data=data
+            )
+            in_slack = identity_of(User.model_validate(accounts[name]), sent_at=1, body=b"")
+            for said in (on_roster, in_slack):
+                assert record(tx, said, context, now)
+        changing.confirm(tx, context, Replan(), None, now)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +14,10 @@ from typer.testing import CliRunner, Result
 
 from service import logs
 from service.cli import app
+from tests.processes import Piped, Starter
 
 Rollcall = Callable[..., Result]
-Process = Callable[..., subprocess.Popen[str]]
-
-MAIN = [sys.executable, "-c", "from service.cli import main; main()"]
+Process = Callable[..., Piped]
 
 
 def _quiet(_level: str = "INFO", _form: str = "auto") -> None:
@@ -54,21 +52,13 @@ def rollcall(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rollcall
 
 
 @pytest.fixture
-def process(folder: Path) -> Iterator[Process]:
+def process(folder: Path, processes: Starter) -> Iterator[Process]:
     """Starts a command as a process of its own."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Piped] = []
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(  # noqa: S603 - our own command
-            [*MAIN, *arguments],
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(child)
-        return child
+    def start(*arguments: str, **environment: str) -> Piped:
+        started.append(processes.piped(folder, {**os.environ, **environment}, *arguments))
+        return started[-1]
 
     yield start
     for child in started:

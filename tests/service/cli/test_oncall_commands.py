@@ -7,6 +7,7 @@ import pytest
 
 from service.cli import oncall, oncall_change, oncall_setup
 from tests.conftest import Rows
+from tests.filling import filled
 from tests.handlers.oncall.team import MONDAY, at, in_days
 from tests.service.cli.conftest import Rollcall, said
 
@@ -31,11 +32,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def planned(rollcall: Rollcall, folder: Path) -> Rollcall:
+def planned(rollcall: Rollcall, folder: Path, database_url: str) -> Rollcall:
     """Five people from a roster in the seed's shape, and a plan."""
     (folder / "roster.yaml").write_text(ROSTER)
-    assert said(rollcall("oncall", "import", "roster.yaml", "--json"))["added"] == 5
-    assert rollcall("oncall", "plan").exit_code == 0
+
+    def fill(_url: str) -> None:
+        assert said(rollcall("oncall", "import", "roster.yaml", "--json"))["added"] == 5
+        assert rollcall("oncall", "plan").exit_code == 0
+
+    filled(database_url, "planned by commands", fill)
     return rollcall
 
 

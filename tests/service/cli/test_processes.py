@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +10,14 @@ from pathlib import Path
 import httpx
 
 import migrations
+from tests.processes import Piped
 from tests.service.cli.conftest import Process
 from tests.service.web import CLERK_SECRET, fixture, sign, to_body
 
 
-def start(process: Process, **more: str) -> tuple[subprocess.Popen[str], str]:
+def start(process: Process, **more: str) -> tuple[Piped, str]:
     settings = {"WEB_CONCURRENCY": "2", "CLERK_WEBHOOK_SIGNING_SECRET": CLERK_SECRET}
     child = process("serve", "--port", "0", "--json", **settings, **more)
-    assert child.stdout is not None
     return child, json.loads(child.stdout.readline())["url"]
 
 
@@ -56,7 +55,7 @@ def test_two_processes_apply_an_event_once_and_end_with_0(process: Process) -> N
     assert "Traceback" not in err
 
 
-def test_a_process_that_dies_is_replaced(process: Process) -> None:
+def test_a_process_that_dies_is_replaced_and_none_outlives_its_supervisor(process: Process) -> None:
     child, url = start(process)
     first = children(child.pid)
     os.kill(min(first), signal.SIGKILL)
@@ -90,7 +89,6 @@ def test_one_that_dies_while_all_start_is_replaced_and_the_end_is_still_0(proces
     child = process("serve", "--port", "0", "--json", **settings)
     until(lambda: len(children(child.pid)) == 2)
     os.kill(max(children(child.pid)), signal.SIGKILL)
-    assert child.stdout is not None
     assert "url" in json.loads(child.stdout.readline())
     child.send_signal(signal.SIGTERM)
     _, err = child.communicate(timeout=30)

@@ -19,6 +19,7 @@ from handlers.registry import Context, Message
 from service.intake import accept
 from service.promotion import NotPromoted, promote, undo
 from tests.databases import SQLITE, empty_database, new_database
+from tests.filling import filled
 from tests.handlers.saying import deleted, said
 from tests.service.cli.conftest import Rollcall
 from tests.service.cli.conftest import said as told
@@ -41,6 +42,11 @@ def take(tx: Connection, message: Json, event_id: str) -> str:
 def source(tmp_path: Path) -> str:
     """A SQLite installation with something in every table that is not easily copied."""
     url = new_database(tmp_path, SQLITE)
+    filled(url, "an installation to promote", install)
+    return url
+
+
+def install(url: str) -> None:
     with transaction(url) as tx:
         for number in range(PEOPLE):
             preferences = {"zz": [1, {"b": None, "a": "ü\u2028"}], "language": "de"}
@@ -53,7 +59,6 @@ def source(tmp_path: Path) -> str:
         inbox.refuse(tx, "clerk", "odd", b"\x00\xff{", "no JSON", NOW)
         outbox.post(tx, 1, "slack", "alert:1", {"text": "\u2713"}, NOW)
         sync.remember(tx, 1, "notion", "person:1", Known("page", "hash", None), NOW)
-    return url
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -11,16 +10,16 @@ import httpx
 import pytest
 
 import migrations
+from tests.processes import Piped
 from tests.service.cli.conftest import Process
 from tests.service.web import CLERK_SECRET, fixture, sign, to_body
 
 
-def greeting(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
+def greeting(child: Piped) -> str:
     return child.stdout.readline()
 
 
-def start(process: Process, **environment: str) -> tuple[subprocess.Popen[str], str]:
+def start(process: Process, **environment: str) -> tuple[Piped, str]:
     child = process("serve", "--port", "0", "--json", **environment)
     return child, json.loads(greeting(child))["url"]
 

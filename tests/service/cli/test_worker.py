@@ -2,13 +2,13 @@
 
 import json
 import signal
-import subprocess
 import time
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.processes import Piped
 from tests.service.cli.conftest import Process, Rollcall, said
 from tests.service.cli.test_serve import greeting, start
 
@@ -17,7 +17,7 @@ def readyz(url: str) -> Any:
     return httpx.get(f"{url}/readyz").json()
 
 
-def ends_with_0(child: subprocess.Popen[str], number: signal.Signals) -> None:
+def ends_with_0(child: Piped, number: signal.Signals) -> None:
     child.send_signal(number)
     _, err = child.communicate(timeout=20)
     assert child.returncode == 0, err
