@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests import postgres
+from tests import postgres_databases
 
 
 @contextmanager
@@ -16,8 +16,8 @@ def postgres_database(wanted: bool) -> Iterator[str | None]:
     if not wanted:
         yield None
         return
-    url = postgres.empty_database()
+    url = postgres_databases.empty_database()
     try:
         yield url.replace("+psycopg", "")
     finally:
-        postgres.drop(url)
+        postgres_databases.drop(url)
