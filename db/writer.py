@@ -31,6 +31,8 @@ GATHER_TURNS = 10  # and how often at the most
 LOCK_LOOK_S = (0.0005, 0.01)  # how often to ask for the file's write lock: at first, and when somebody keeps it
 OPENING_S = 0.25  # to wait while another process opens or closes the file
 LOCK_PATIENCE = 100  # looks, until somebody keeps it
+FOLD_AFTER = 1_000  # calls: about 30 MB of WAL
+LONGEST_WAL = 16_000  # pages, where few calls write much
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
 MARKED = "marked"  # in a connection's info: the marks its transaction made due
 Due = tuple[int, str, str, int]  # workspace, sink, key, and when (ms)
@@ -48,6 +50,7 @@ class Writer:
     _crowded: bool = False
     _busy_since: float = 0.0
     _seen_version: int = -1
+    _unfolded: int = 0  # calls since the WAL was folded into the file
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
 
@@ -105,6 +108,7 @@ class Writer:
                 tx = None
             if batch:
                 self._post(functools.partial(deliver, batch))
+                self._fold(tx, len(batch))
             self._busy_since = 0.0
         _close(tx)
         engine.dispose()
@@ -112,9 +116,18 @@ class Writer:
     def _connect(self, engine: Engine) -> Connection:
         tx = engine.connect()
         _raw(tx).execute("PRAGMA busy_timeout=0")  # from here on we look for the lock ourselves
+        _raw(tx).execute(f"PRAGMA wal_autocheckpoint={LONGEST_WAL}")  # we fold it ourselves, and earlier
         go_direct(tx)
         self._seen_version = -1  # versions of two connections cannot be compared
         return tx
+
+    def _fold(self, tx: Connection | None, calls: int) -> None:
+        """Now and then, fold the WAL into the file: when the answers are out, where SQLite would do it before."""
+        self._unfolded += calls
+        if tx is not None and self._unfolded >= FOLD_AFTER:
+            self._unfolded = 0
+            with contextlib.suppress(sqlite3.Error):  # a full disk, a reader in the way: it stays in the WAL
+                _raw(tx).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _next_batch(self) -> list[Call] | None:
         """The first that waits; nothing after LOOK_AROUND_S; None when it is time to end."""

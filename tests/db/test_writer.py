@@ -42,6 +42,42 @@ def break_a_trigger(tx: Connection) -> None:
     add(tx, "deadly")
 
 
+# --- folding the WAL ---
+
+
+@ONE_THREAD
+async def test_the_wal_is_folded_into_the_file_every_so_many_calls(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.writer, "FOLD_AFTER", 3)
+    said: list[str] = []
+    await database.write(lambda tx: driver(tx).set_trace_callback(said.append))
+    for number in range(6):
+        await database.write(add, f"{number}")
+    await database.write(lambda _tx: None)  # what comes after an answer is over by the next
+    assert said.count("PRAGMA wal_checkpoint(PASSIVE)") == 2
+
+
+@ONE_THREAD
+async def test_a_wal_that_cannot_be_folded_now_holds_nobody_up(
+    database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.writer, "FOLD_AFTER", 1)
+    refused: list[str | None] = []
+
+    def refuse(action: int, one: str | None, *_: object) -> int:
+        if (action, one) == (sqlite3.SQLITE_PRAGMA, "wal_checkpoint"):
+            refused.append(one)
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    await database.write(lambda tx: driver(tx).set_authorizer(refuse))
+    await database.write(add, "a")
+    await database.write(add, "b")
+    assert refused
+    assert slugs(rows) == ["a", "b"]
+
+
 # --- sharing a commit ---
 
 

@@ -10,7 +10,7 @@ from db import limits
 from db.database import Database
 from handlers.registry import Throttled
 from service import limiter
-from service.limiter import LONGEST_HOLD_MS, Limiter
+from service.limiter import LONGEST_HOLD_MS, LONGEST_PUT_BACK_MS, Limiter
 
 NOW = 1_000_000
 Limit = Callable[..., Limiter]
@@ -130,3 +130,18 @@ async def test_two_processes_share_one_limit(database_url: str, limit: Limit, ti
         await Limiter(other, "notion", 300, time).wait()
         await Limiter(other, "slack", 300, time).wait()
     assert time.slept == [300]
+
+
+async def test_a_clock_set_back_meanwhile_keeps_nobody_for_as_long_as_it_was_set(
+    database: Database, limit: Limit, time: Time
+) -> None:
+    await database.write(limits.block, "notion", NOW + 300)
+
+    def set_back() -> None:
+        time.now -= 600_000
+
+    time.while_asleep.append(set_back)
+    with pytest.raises(Throttled) as raised:
+        await limit().wait()
+    assert time.slept == [300]
+    assert raised.value.retry_after_s == LONGEST_PUT_BACK_MS / 1000
