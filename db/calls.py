@@ -21,6 +21,7 @@ class Call:
     result: Any = None
     error: Exception | None = None
     decided: bool = False  # committed, or failed for good: whatever goes wrong later does not change it
+    alone: bool = False  # in company it came to nothing, and nobody knows yet through whom
 
     @property
     def abandoned(self) -> bool:

@@ -1,8 +1,9 @@
 """The only door to the database: two verbs, and nobody else begins, commits or rolls back.
 
 `write` runs a function on a writer thread (SQLite: the one, many callers to a commit; PostgreSQL: one of a
-few, a transaction each); `read` runs it on a snapshot that cannot write. Such a function is ordinary (`def`),
-takes `tx: sqlalchemy.Connection` first, has no effect outside it, and so may be run again.
+few, some callers to a commit when there is a crowd); `read` runs it on a snapshot that cannot write. Such a
+function is ordinary (`def`), takes `tx: sqlalchemy.Connection` first, has no effect outside it, and so may be
+run again.
 """
 
 import asyncio
@@ -173,7 +174,10 @@ def transaction(url: str, *, foreign_keys: bool = True) -> Iterator[Connection]:
 
 @contextmanager
 def savepoint(tx: Connection) -> Iterator[None]:
-    """Undo what the block did if it raises, and nothing else. Not to be nested under the same transaction."""
+    """Undo what the block did if it raises, and nothing else. Not to be nested under the same transaction.
+
+    What was only sent before is run first: an error of that is raised as the block is entered.
+    """
     tx.exec_driver_sql("SAVEPOINT inner_work")
     try:
         yield

@@ -156,7 +156,7 @@ def mark(tx: Connection, workspace_id: int, sinks: Iterable[str], key: str, now:
 def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str], now: int) -> int:
     marks = [(workspace_id, sink, key, now) for key in keys]
     if marks:
-        MARK.run_many(tx, [dict(zip(_ROW, (*mark, now), strict=True)) for mark in marks])
+        MARK.send_many(tx, [dict(zip(_ROW, (*mark, now), strict=True)) for mark in marks])
         writer.marked(tx, marks)
     return len(marks)
 

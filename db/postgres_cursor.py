@@ -17,7 +17,7 @@ Params = Sequence[Any] | None
 class Cursor:
     """The writer's way to one connection; what it raises is what SQLAlchemy would have raised."""
 
-    __slots__ = ("_aside", "_cursor", "_dialect", "_raw", "waiting")
+    __slots__ = ("_aside", "_cursor", "_dialect", "_raw", "failed", "waiting")
 
     def __init__(self, raw: psycopg.Connection[Any], dialect: Dialect) -> None:
         self._raw = raw
@@ -25,6 +25,7 @@ class Cursor:
         self._cursor = raw.cursor()
         self._aside = raw.cursor()  # whose results nobody reads
         self.waiting: list[tuple[str, Params]] = []
+        self.failed = False  # something that waited did not run: what follows must not be committed
 
     def execute(self, sql: str, params: Params = None) -> Any:
         """Run it after all that waits; returns the cursor that has its rows."""
@@ -36,6 +37,7 @@ class Cursor:
                 self._cursor.execute(sql, params)
         except psycopg.Error as error:
             raise self._named(error) from error
+        self.failed = False
         return self._cursor
 
     def send(self, sql: str, params: Params = None) -> None:
@@ -54,13 +56,16 @@ class Cursor:
                 self._send()
         except psycopg.Error as error:
             raise self._named(error) from error
+        self.failed = False
 
     def forget(self) -> None:
         """Its transaction, or savepoint, is undone."""
         self.waiting = []
+        self.failed = False
 
     def _send(self) -> None:
         waiting, self.waiting = self.waiting, []
+        self.failed = True  # until all of it ran
         for sql, params in waiting:
             self._aside.execute(sql, params)
 

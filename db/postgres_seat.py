@@ -28,9 +28,12 @@ BeforeCommit = Callable[[Connection, Sequence[Due]], None]
 
 TRIES = 6  # of one call, at the most
 # Somebody was faster, look again: how often. A unique violation that stays is the function's own fault.
-RACES = {"40P01": TRIES, "40001": TRIES, "23505": 3}  # deadlock, serialization failure, unique violation
+# 26000: what psycopg prepared within a savepoint that was undone; the rollback has it prepared anew.
+RACES = {"40P01": TRIES, "40001": TRIES, "23505": 3, "26000": 2}  # deadlock, serialization failure, unique violation
 PAUSE_S = 0.01  # before a call is run again, times how often it was run, give or take
-BEGIN = "BEGIN"
+BEGIN, COMMIT = "BEGIN", "COMMIT"
+# After a COMMIT that failed: certainly not committed.
+DECIDED = (TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.INTRANS)
 # Calls that hold what another batch waits for, and wait for what it holds: found out sooner than PostgreSQL would.
 SHORT_OF_PATIENCE = "SET LOCAL lock_timeout = '100ms'"
 
@@ -44,27 +47,23 @@ class Seat:
     _tx: Connection | None = None
 
     def serve(self, batch: list[Call]) -> bool:
-        """Run the calls until something is decided about each; whether a mark was committed."""
-        if len(batch) > 1:
-            with contextlib.suppress(_Undone):
-                return self._serve_together(batch)
-        marked = False
-        for call in batch:
-            if not call.abandoned:
-                marked |= self._serve_alone(call)
-        return marked
+        """Run the calls until something is decided about each; whether a mark was committed.
 
-    def _serve_together(self, batch: list[Call]) -> bool:
-        """In one transaction. Raises _Undone if it did not commit: nobody knows yet whose fault that was."""
+        Raises Undone if they did not commit together: then each is to be served alone.
+        """
+        if len(batch) == 1:
+            return self._serve_alone(batch[0])
         try:
             return self._once(batch)
         except _OutcomeUnknown as error:
             return self._leave_unknown(batch, error)
         except BaseException as error:
             self._roll_back()
-            raise _Undone from error
+            raise Undone from error
 
     def _serve_alone(self, call: Call) -> bool:
+        if call.abandoned:
+            return False
         for tried in range(1, TRIES + 1):
             try:
                 return self._once([call])
@@ -100,18 +99,18 @@ class Seat:
         driver.send(BEGIN)
         if len(batch) > 1:
             driver.send(SHORT_OF_PATIENCE)
-        for call in batch:
-            if not call.abandoned:
-                call.run(tx)
+        ran = [call for call in batch if not call.abandoned]
+        for call in ran:
+            call.run(tx)
         if (marks := tx.info.pop(MARKED, None)) and (before_commit := self.before_commit()):
             driver.flush()
             before_commit(tx, marks)
-        if not driver.waiting[:1] == [(BEGIN, None)] and raw.info.transaction_status is not TransactionStatus.INTRANS:
+        if _is_lost(raw, driver):
             raise TransactionLost
-        if all(call.abandoned for call in batch):
+        if any(call.abandoned for call in ran):  # not behind its caller's back
             raise Unavailable("the caller has left")
         _commit(raw, driver)
-        for call in batch:
+        for call in ran:
             call.decided = True
         return bool(marks)
 
@@ -126,8 +125,7 @@ class Seat:
             if self._tx is not None and not self._tx.invalidated:
                 _driver(self._tx).forget()
                 raw = _raw(self._tx)
-                if raw.info.transaction_status is not TransactionStatus.IDLE:
-                    raw.execute("ROLLBACK")
+                raw.rollback()  # not execute("ROLLBACK"): psycopg forgets what it prepared in what is undone
                 if raw.info.transaction_status is TransactionStatus.IDLE:
                     return False
         except Exception:  # noqa: BLE001, S110 - as good as lost
@@ -143,22 +141,30 @@ class TransactionLost(RuntimeError):
         super().__init__("a statement failed and was not undone with a savepoint: nothing was committed")
 
 
-class _Undone(Exception):
-    """Nothing of a batch was committed; each call is to be run alone."""
+class Undone(Exception):
+    """Nothing of a batch was committed, and nobody knows yet whose fault that was: serve each call alone."""
 
 
 class _OutcomeUnknown(Exception):
     """COMMIT was sent, its answer never came."""
 
 
+def _is_lost(raw: psycopg.Connection, driver: Cursor) -> bool:
+    """Whether there is no transaction, of ours and in order, that could be committed."""
+    begun = driver.waiting[:1] != [(BEGIN, None)]
+    return driver.failed or (begun and raw.info.transaction_status is not TransactionStatus.INTRANS)
+
+
 def _commit(raw: psycopg.Connection, driver: Cursor) -> None:
-    driver.send("COMMIT")
+    if driver.waiting[:1] == [(BEGIN, None)]:
+        driver.flush()  # a connection that died meanwhile is found before COMMIT is sent: all can be run again
+    driver.send(COMMIT)
     try:
         driver.flush()
     except DBAPIError as error:
-        if raw.closed or raw.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.INERROR):
+        if raw.closed or raw.info.transaction_status not in DECIDED:
             raise _OutcomeUnknown(str(error.orig).strip()) from error
-        raise  # the server said no: it is rolled back, or will be
+        raise  # the server said no, or was never asked
 
 
 def _raw(tx: Connection) -> psycopg.Connection:

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +11,12 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db import writer
+from db.call_queue import CallQueue
 from db.calls import Call, deliver, expire
 from db.errors import Unavailable
 from db.postgres import PostgresServer
 from db.postgres_bell import Bell
-from db.postgres_seat import BeforeCommit, Seat
+from db.postgres_seat import BeforeCommit, Seat, Undone
 
 WRITERS = 8
 BATCH_LIMIT = 16  # calls in one transaction: they share its locks, its round trips and its flush to disk
@@ -31,7 +31,7 @@ class PostgresWriter:
     deadline_s: float
     listeners: list[Callable[[], None]] = field(default_factory=list)
     before_commit: BeforeCommit | None = None
-    _calls: "queue.SimpleQueue[Call | None]" = field(default_factory=queue.SimpleQueue)
+    _calls: CallQueue = field(default_factory=CallQueue)
     _waiting: int = 0
     _busy_since: dict[int, float] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -54,8 +54,7 @@ class PostgresWriter:
     def stop(self) -> None:
         """Finish what is queued, then end the threads."""
         self._stopping = True
-        for _ in self._threads:
-            self._calls.put(None)
+        self._calls.end()
         until = time.monotonic() + self.deadline_s + STOP_GRACE_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -88,11 +87,14 @@ class PostgresWriter:
     def _run(self, engine: Engine) -> None:
         me = threading.get_ident()
         seat = Seat(engine, lambda: self.before_commit)
-        while batch := self._next_batch():
+        while batch := self._calls.take(self._share):
             self._busy_since[me] = time.monotonic()
             marked = False
             try:
                 marked = seat.serve(batch)
+            except Undone:
+                self._calls.give_back(batch)
+                batch = []
             except BaseException as error:  # noqa: BLE001 - the thread must outlive whatever one batch meets
                 for call in batch:
                     if not call.decided:
@@ -105,25 +107,10 @@ class PostgresWriter:
             self._busy_since.pop(me, None)
         seat.leave()
 
-    def _next_batch(self) -> list[Call]:
-        """The first that waits and, of its kind, a fair share of those behind it; nothing at the end.
-
-        While threads are idle each call has a transaction of its own.
-        """
-        first = self._calls.get()
-        batch = [first] if first else []
+    def _share(self, waiting: int) -> int:
+        """What a thread takes of them: while threads are idle each call has a transaction of its own."""
         idle = max(1, WRITERS - len(self._busy_since))  # this one among them
-        share = min(BATCH_LIMIT, 1 + self._calls.qsize() // idle)
-        while first and len(batch) < share:
-            try:
-                call = self._calls.get_nowait()
-            except queue.Empty:
-                break
-            if call is None or call.fn is not first.fn:
-                self._calls.put(call)
-                break
-            batch.append(call)
-        return batch
+        return min(BATCH_LIMIT, -(-waiting // idle))
 
     def _notify(self) -> None:
         for listener in self.listeners:

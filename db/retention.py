@@ -158,7 +158,7 @@ def _lay_down(tx: Connection, lifted: Iterable[Any]) -> int:
     for row in rows:
         if row["status"] in UNDECIDED:
             row |= {"status": "ignored", "error": GONE, "available_at": None, "waiting_for": None}
-    LAY_DOWN.run_many(tx, rows)
+    LAY_DOWN.send_many(tx, rows)
     return len(rows)
 
 

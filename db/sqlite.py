@@ -15,7 +15,8 @@ from db.errors import WRITE_POSTGRESQL, WRITE_SQLITE, WrongDatabase
 from db.json import from_json, to_json
 
 CACHED_STATEMENTS = 512
-# Savepoints' page journals in memory, 64 MB of pages kept, the WAL folded into the file every 32 MB.
+# Savepoints' page journals in memory, 64 MB of pages kept, the WAL folded into the file every 32 MB
+# (the writer does it by itself).
 PACE = ("temp_store=MEMORY", "cache_size=-65536", "wal_autocheckpoint=8000")
 READERS = 4
 READER_WAIT_S = 2.0  # for one of them to be free

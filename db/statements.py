@@ -114,7 +114,7 @@ class Statement:
         row_id: int = cursor.lastrowid if tx.dialect.name == "sqlite" else cursor.fetchone()[0]
         return row_id
 
-    def run_many(self, tx: Connection, params: Iterable[Params]) -> None:
+    def send_many(self, tx: Connection, params: Iterable[Params]) -> None:
         """Once for each of these; as `send`."""
         rows = list(params)
         driver = tx.info.get(DRIVER)
@@ -178,14 +178,15 @@ class Changes:
 
 
 class _SqliteCursor(sqlite3.Cursor):
-    """There is no way between us and SQLite that would be worth waiting for company."""
+    """What is sent runs at once: there is no way to SQLite that would be worth waiting for company."""
 
     send = sqlite3.Cursor.execute
 
     def flush(self) -> None:
         """Nothing waits."""
 
-    forget = flush
+    def forget(self) -> None:
+        """Nothing waits."""
 
 
 def go_direct(tx: Connection) -> None:

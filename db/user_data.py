@@ -37,7 +37,7 @@ def load_many(tx: Connection, ids: Iterable[int], keys: Iterable[str]) -> dict[i
 
 def put(tx: Connection, user_id: int, values: Mapping[str, Any]) -> None:
     if values:
-        PUT.run_many(tx, [{"user_id": user_id, "key": key, "value": value} for key, value in values.items()])
+        PUT.send_many(tx, [{"user_id": user_id, "key": key, "value": value} for key, value in values.items()])
 
 
 def drop(tx: Connection, user_id: int, keys: Iterable[str]) -> None:

@@ -126,7 +126,7 @@ class Writer:
         self._unfolded += calls
         if tx is not None and self._unfolded >= FOLD_AFTER:
             self._unfolded = 0
-            with contextlib.suppress(sqlite3.Error):  # a full disk, a reader in the way: it stays in the WAL
+            with contextlib.suppress(Exception):  # a full disk, a reader in the way: it stays in the WAL
                 _raw(tx).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _next_batch(self) -> list[Call] | None:

@@ -24,6 +24,7 @@ def configure(level: str = "INFO", form: str = "auto") -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of each error it has told us already
 
 
 class _Stderr:

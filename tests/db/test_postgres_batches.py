@@ -1,21 +1,24 @@
 """PostgreSQL: calls that wait share a transaction, and statements nobody asks anything of share a round trip."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy.exc
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from db import postgres_seat, statements
-from db.database import Database, Unavailable, savepoint
+from db import locks, postgres_seat, postgres_writer, statements
+from db.database import Database, Unavailable, savepoint, transaction
 from db.postgres_cursor import Cursor
 from db.postgres_writer import BATCH_LIMIT
 from db.statements import Statement
 from db.tables import workspaces as t
-from tests.db.calls import SLUGS, add, busy
+from tests.db.calls import SLUGS, WRITERS, add, busy
 
 pytestmark = pytest.mark.postgresql_only("threads of a server, and its round trips")
 
@@ -156,3 +159,116 @@ async def test_an_error_that_comes_late_says_no_more_than_one_in_time(database: 
         await database.write(twice)
     assert "ada@example.com" not in str(raised.value)
     assert statements.DRIVER not in str(raised.value)
+
+
+# --- found by attacking it ---
+
+
+async def test_what_was_prepared_in_a_transaction_that_was_undone_is_prepared_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver prepares a statement as it is sent for the sixth time; a failure before it in the same round trip
+    keeps it from being prepared, and a rollback the driver does not notice lets it believe otherwise for ever.
+    """
+
+    def look_and_raise(tx: Connection) -> None:
+        tx.exec_driver_sql("SELECT 1")
+        raise ValueError("undone")
+
+    def twice(tx: Connection, slug: str) -> None:
+        send(tx, slug)
+        send(tx, slug)
+
+    monkeypatch.setattr(postgres_writer, "WRITERS", 1)  # so that all of it meets the same connection
+    async with Database(database.url, deadline_s=10.0) as one:
+        with pytest.raises(ValueError, match="undone"):
+            await one.write(look_and_raise)
+        for number in range(5):
+            await one.write(send, f"before {number}")
+        with pytest.raises(IntegrityError):
+            await one.write(twice, "same")
+        for number in range(5):
+            await one.write(send, f"after {number}")
+
+
+async def test_what_was_prepared_in_a_savepoint_that_was_undone_is_prepared_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(tx: Connection) -> list[Any]:
+        return COUNT.rows(tx, {"slug": "before"})
+
+    def half(tx: Connection) -> list[Any]:
+        with contextlib.suppress(IntegrityError), savepoint(tx):
+            send(tx, "same")
+            send(tx, "same")
+            look(tx)
+        return look(tx)
+
+    def undone(tx: Connection) -> None:
+        with contextlib.suppress(ValueError), savepoint(tx):
+            raise ValueError("undone")
+
+    monkeypatch.setattr(postgres_writer, "WRITERS", 1)
+    async with Database(database.url, deadline_s=10.0) as one:
+        await one.write(undone)
+        for _ in range(5):
+            await one.write(look)
+        assert await one.write(half) == []
+
+
+async def test_a_connection_that_died_idle_is_found_before_commit_is_sent(
+    database: Database, database_url: str, rows: Rows
+) -> None:
+    """What only sends runs again like all others: nothing is unknown."""
+    for number in range(2 * WRITERS):
+        await database.write(send, f"before {number:02}")
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    for number in range(2 * WRITERS):
+        await database.write(send, f"after {number:02}")
+    assert len(slugs(rows)) == 4 * WRITERS
+
+
+async def test_who_waits_for_a_lock_in_company_keeps_nobody_else(database_url: str, rows: Rows) -> None:
+    def hold(tx: Connection, slug: str) -> None:
+        locks.hold(tx, ("clerk", slug))
+        add(tx, slug)
+
+    async with Database(database_url, deadline_s=1.5) as database:
+        with transaction(database_url) as other:
+            locks.hold(other, ("clerk", "7"))
+            found = await crowd(database, hold)
+        assert [number for number, one in enumerate(found) if one is not None] == [7]
+        assert isinstance(found[7], Unavailable)
+    assert len(slugs(rows)) == WAITING - 1
+
+
+async def test_nothing_is_committed_behind_the_back_of_a_caller_who_left(database_url: str, rows: Rows) -> None:
+    release = threading.Event()
+
+    def slow(tx: Connection, slug: str) -> None:
+        add(tx, slug)
+        release.wait(10)
+
+    async with Database(database_url, deadline_s=0.4) as database:
+        found = await crowd(database, slow)
+        release.set()
+    assert all(isinstance(one, Unavailable) for one in found)
+    assert slugs(rows) == []
+
+
+async def test_a_value_the_driver_refuses_is_its_calls_fault(database: Database, rows: Rows) -> None:
+    def write(tx: Connection, slug: str) -> None:
+        with contextlib.suppress(Exception):
+            send(tx, slug)
+            statements.flush(tx)
+        send(tx, "behind it")
+
+    with pytest.raises(sqlalchemy.exc.DataError):
+        await database.write(send, "a\0b")
+    with pytest.raises(RuntimeError, match="nothing was committed"):
+        await database.write(write, "\ud800")
+    assert slugs(rows) == []
