@@ -170,25 +170,32 @@ async def test_what_was_prepared_in_a_transaction_that_was_undone_is_prepared_an
     """The driver prepares a statement as it is sent for the sixth time; a failure before it in the same round trip
     keeps it from being prepared, and a rollback the driver does not notice lets it believe otherwise for ever.
     """
+    runs: list[str] = []
 
-    def look_and_raise(tx: Connection) -> None:
+    def look(tx: Connection) -> None:
+        runs.append("look")
+        COUNT.rows(tx, {"slug": "a"})
+
+    def raise_early(tx: Connection) -> None:
         tx.exec_driver_sql("SELECT 1")
         raise ValueError("undone")
 
-    def twice(tx: Connection, slug: str) -> None:
-        send(tx, slug)
-        send(tx, slug)
+    def fail_before_looking(tx: Connection) -> None:
+        send(tx, "a")
+        send(tx, "a")
+        COUNT.rows(tx, {"slug": "a"})
 
     monkeypatch.setattr(postgres_writer, "WRITERS", 1)  # so that all of it meets the same connection
     async with Database(database.url, deadline_s=10.0) as one:
         with pytest.raises(ValueError, match="undone"):
-            await one.write(look_and_raise)
-        for number in range(5):
-            await one.write(send, f"before {number}")
+            await one.write(raise_early)
+        for _ in range(5):
+            await one.write(look)
         with pytest.raises(IntegrityError):
-            await one.write(twice, "same")
-        for number in range(5):
-            await one.write(send, f"after {number}")
+            await one.write(fail_before_looking)
+        for _ in range(5):
+            await one.write(look)
+    assert len(runs) == 10
 
 
 async def test_what_was_prepared_in_a_savepoint_that_was_undone_is_prepared_anew(
