@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy.exc
 from sqlalchemy import Connection
 
-from db import people, user_data
+from db import people, statements, user_data
 from db.people import Person
 
 BROKEN = (sqlite3.IntegrityError, sqlalchemy.exc.IntegrityError)
@@ -50,5 +50,10 @@ def test_loading_many_gives_the_wanted_keys_of_the_wanted_people(tx: Connection,
 
 def test_nobody_has_no_data(tx: Connection) -> None:
     assert user_data.load(tx, 99) == {}
-    with pytest.raises(BROKEN, match=r"(?i)foreign key"):
+
+    def put_and_wait() -> None:
         user_data.put(tx, 99, {"one": 1})
+        statements.flush(tx)
+
+    with pytest.raises(BROKEN, match=r"(?i)foreign key"):
+        put_and_wait()

@@ -132,9 +132,9 @@ def test_a_demo_that_stays_is_used_as_its_hints_say_and_ends_with_ctrl_c(run: Ca
     demo = run("--stay", "--people", FEW)
     lines = demo.until("event.json renames somebody", "stdout")
     hints = [line.strip() for line in lines[lines.index("In another terminal:") + 1 : -1]]
-    assert len(hints) == 5
+    assert len(hints) == 7
     here = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    # The last three only look: at the same time, for each takes a second to start.
+    # The last five only look: at the same time, for each takes a second to start.
     looks = [f"{hint} > look{number} || touch failed{number} &" for number, hint in enumerate(hints[2:])]
     script = "\n".join(["set -e", *hints[:2], *looks, "wait"])
     subprocess.run(["bash", "-c", f"({script}) > said"], env=here, timeout=LIMIT_S, check=True)  # noqa: S603, S607
@@ -142,6 +142,8 @@ def test_a_demo_that_stays_is_used_as_its_hints_say_and_ends_with_ctrl_c(run: Ca
     assert "Renamed" in Path("look0").read_text()
     assert "clerk    user.updated" in Path("look1").read_text()
     assert "agreement 100.0%" in Path("look2").read_text()
+    assert "PM" in Path("look3").read_text()
+    assert "not in a pool of PM" in Path("look4").read_text()
     assert list(Path().glob("failed*")) == []
     os.killpg(demo.child.pid, signal.SIGINT)
     assert (demo.end()[0], demo.left) == (0, [])
