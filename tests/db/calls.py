@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from db import postgres_writer
 from db.database import Database, database_file
 
 ADD = text("INSERT INTO workspaces (slug, name, created_at) VALUES (:slug, :slug, 0)")
 SLUGS = "SELECT slug FROM workspaces WHERE id > 1 ORDER BY slug"
 PATIENCE_S = 10.0
-WRITERS = 8  # PostgreSQL's
+WRITERS = postgres_writer.WRITERS
 
 
 def add(tx: Connection, slug: str) -> str:
