@@ -40,6 +40,10 @@ class Cursor:
         self.failed = False
         return self._cursor
 
+    def begins_with(self, sql: str) -> bool:
+        """Whether this is the first of what waits: nothing of it, nor after it, has run."""
+        return self.waiting[:1] == [(sql, None)]
+
     def send(self, sql: str, params: Params = None) -> None:
         """Let it wait for the next that is asked something, or for `flush`."""
         self.waiting.append((sql, params))

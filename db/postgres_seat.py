@@ -151,12 +151,13 @@ class _OutcomeUnknown(Exception):
 
 def _is_lost(raw: psycopg.Connection, driver: Cursor) -> bool:
     """Whether there is no transaction, of ours and in order, that could be committed."""
-    begun = driver.waiting[:1] != [(BEGIN, None)]
-    return driver.failed or (begun and raw.info.transaction_status is not TransactionStatus.INTRANS)
+    return driver.failed or (
+        not driver.begins_with(BEGIN) and raw.info.transaction_status is not TransactionStatus.INTRANS
+    )
 
 
 def _commit(raw: psycopg.Connection, driver: Cursor) -> None:
-    if driver.waiting[:1] == [(BEGIN, None)]:
+    if driver.begins_with(BEGIN):
         driver.flush()  # a connection that died meanwhile is found before COMMIT is sent: all can be run again
     driver.send(COMMIT)
     try:
