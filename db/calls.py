@@ -3,11 +3,25 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from db.errors import FAULTS, Unavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+SIDE_BY_SIDE: set[Callable[..., Any]] = set()
+
+
+def side_by_side(fn: Callable[P, R]) -> Callable[P, R]:
+    """Calls of this function may run interleaved in one transaction (PostgreSQL): it decides only about what it holds
+    with db/locks.py, and leans on no row lock.
+    """
+    SIDE_BY_SIDE.add(fn)
+    return fn
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +36,11 @@ class Call:
     error: Exception | None = None
     decided: bool = False  # committed, or failed for good: whatever goes wrong later does not change it
     alone: bool = False  # in company it came to nothing, and nobody knows yet through whom
+
+    @property
+    def abreast(self) -> bool:
+        """Whether it may run side by side with others of its kind in one transaction."""
+        return self.fn in SIDE_BY_SIDE
 
     @property
     def abandoned(self) -> bool:

@@ -178,6 +178,10 @@ def savepoint(tx: Connection) -> Iterator[None]:
 
     What was only sent before is run first: an error of that is raised as the block is entered.
     """
+    if here := statements.company(tx):
+        with here.undone_together():
+            yield
+        return
     tx.exec_driver_sql("SAVEPOINT inner_work")
     try:
         yield

@@ -2,7 +2,19 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, false, null, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    false,
+    null,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements import Statement
@@ -29,7 +41,8 @@ class Gate:
         return self.paused_at is not None
 
 
-_now: BindParameter[int] = bindparam("now")
+_now: BindParameter[int] = bindparam("now", type_=BigInteger)
+_interval: BindParameter[int] = bindparam("interval", type_=BigInteger)
 
 
 def _at_least_now(moment: ColumnElement[int]) -> ColumnElement[int]:
@@ -40,8 +53,8 @@ _latest = case((t.c.next_slot > t.c.blocked_until, t.c.next_slot), else_=t.c.blo
 _free = _at_least_now(_latest)
 _new = insert(t).values(name=bindparam("name"), next_slot=0, blocked_until=0, failures=0, probe_at=0, off=False)
 TAKE = Statement(
-    _new.values(next_slot=_now + bindparam("interval"))
-    .on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _free + bindparam("interval")})
+    _new.values(next_slot=_now + _interval)
+    .on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _free + _interval})
     .returning(t.c.next_slot)
 )
 BEAT = Statement(_new.values(next_slot=_now).on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _now}))

@@ -11,7 +11,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, Text, bindparam, text
 
 from db.identities import trace
-from db.statements import Statement
+from db.statements import Statement, company
 
 EVERYBODY = 0  # held by each transaction: shared with others that name what they hold, or alone
 ALL_HELD = "everybody_held"  # in a connection's info, until its transaction ends
@@ -46,8 +46,10 @@ def hold(tx: Connection, ref: tuple[str, str], emails: Iterable[str | None] = ()
     if tx.dialect.name == "sqlite" or ALL_HELD in tx.info:
         return False
     digests = [sha256("\0".join(ref).encode()).hexdigest(), *(_digest(email) for email in emails if email)]
-    keys = [EVERYBODY, *(_key(digest) for digest in digests)]
-    HOLD.send(tx, {"keys": keys, "provider": ref[0], "external_id": ref[1]})
+    keys = [_key(digest) for digest in digests]
+    if here := company(tx):
+        here.hold(keys)
+    HOLD.send(tx, {"keys": [EVERYBODY, *keys], "provider": ref[0], "external_id": ref[1]})
     return True
 
 
@@ -55,6 +57,8 @@ def hold_everybody(tx: Connection) -> None:
     """Wait until nobody else decides about anybody."""
     if tx.dialect.name == "sqlite" or ALL_HELD in tx.info:
         return
+    if here := company(tx):
+        here.hold_all()
     HOLD_ALL.send(tx, {"key": EVERYBODY})
     tx.info[ALL_HELD] = True
 

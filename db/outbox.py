@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, select, update
+from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db import writer
@@ -88,15 +88,16 @@ CLAIM_ONE = Statement(_CLAIM.where(*_one, OPEN, t.c.available_at <= bindparam("n
 OPEN_ONE = select(t.c.status, t.c.available_at).where(*_one, OPEN)
 _held = (t.c.id == bindparam("of_id"), t.c.lease_token == bindparam("token"))
 _moved = t.c.generation != bindparam("claimed_generation")
+_now: BindParameter[int] = bindparam("now", type_=BigInteger)
 SETTLE = Statement(
     update(t)
     .where(*_held)
     .values(
         status=case((_moved, "due"), else_=bindparam("status")),
-        available_at=case((_moved, bindparam("now")), else_=bindparam("next_at")),
+        available_at=case((_moved, _now), else_=bindparam("next_at", type_=BigInteger)),
         attempts=case((_moved, 0), else_=bindparam("attempts")),
         error=bindparam("error"),
-        marked_at=case((_moved, bindparam("now")), else_=func.coalesce(bindparam("rearmed_at"), t.c.marked_at)),
+        marked_at=case((_moved, _now), else_=func.coalesce(bindparam("rearmed_at"), t.c.marked_at)),
         lease_token=null(),
     )
     .returning(t.c.status, t.c.available_at)

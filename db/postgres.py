@@ -80,7 +80,7 @@ class PostgresServer:
             self.url,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args=_patience(self.url),
+            connect_args=_patience(self.url) | {"prepare_threshold": None},  # postgres_wire prepares what is worth it
             hide_parameters=True,  # an error's text is logged; addresses are not
             paramstyle="format",
             json_serializer=to_json,
@@ -122,7 +122,7 @@ def _prepare(engine: Engine, statement_s: float, lock_s: float) -> None:
         cursor.close()
 
     def in_order(connection: Connection, *_: object) -> None:
-        statements.flush(connection)
+        statements.keep_order(connection)
 
     event.listen(engine, "connect", settle_in)
     event.listen(engine, "before_cursor_execute", in_order)

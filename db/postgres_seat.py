@@ -7,6 +7,7 @@ again, the callers are told Unavailable, as they are where COMMIT took longer th
 """
 
 import contextlib
+import functools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +29,7 @@ BeforeCommit = Callable[[Connection, Sequence[Due]], None]
 
 TRIES = 6  # of one call, at the most
 # Somebody was faster, look again: how often. A unique violation that stays is the function's own fault.
-# 26000: what psycopg prepared within a savepoint that was undone; the rollback has it prepared anew.
-RACES = {"40P01": TRIES, "40001": TRIES, "23505": 3, "26000": 2}  # deadlock, serialization failure, unique violation
+RACES = {"40P01": TRIES, "40001": TRIES, "23505": 3}  # deadlock, serialization failure, unique violation
 PAUSE_S = 0.01  # before a call is run again, times how often it was run, give or take
 BEGIN, COMMIT = "BEGIN", "COMMIT"
 # After a COMMIT that failed: certainly not committed.
@@ -100,8 +100,12 @@ class Seat:
         if len(batch) > 1:
             driver.send(SHORT_OF_PATIENCE)
         ran = [call for call in batch if not call.abandoned]
-        for call in ran:
-            call.run(tx)
+        if len(ran) > 1 and ran[0].abreast:
+            with driver.abreast() as abreast:
+                abreast.run(functools.partial(call.run, tx) for call in ran)
+        else:
+            for call in ran:
+                call.run(tx)
         if (marks := tx.info.pop(MARKED, None)) and (before_commit := self.before_commit()):
             driver.flush()
             before_commit(tx, marks)
@@ -125,7 +129,7 @@ class Seat:
             if self._tx is not None and not self._tx.invalidated:
                 _driver(self._tx).forget()
                 raw = _raw(self._tx)
-                raw.rollback()  # not execute("ROLLBACK"): psycopg forgets what it prepared in what is undone
+                raw.rollback()
                 if raw.info.transaction_status is TransactionStatus.IDLE:
                     return False
         except Exception:  # noqa: BLE001, S110 - as good as lost

@@ -9,11 +9,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
+
+if TYPE_CHECKING:
+    from db.postgres_abreast import Abreast
 
 DRIVER = "rollcall_driver"  # in a connection's info: the one cursor that takes SQL directly
 
@@ -180,10 +183,13 @@ class Changes:
 class _SqliteCursor(sqlite3.Cursor):
     """What is sent runs at once: there is no way to SQLite that would be worth waiting for company."""
 
+    company = None
     send = sqlite3.Cursor.execute
 
     def flush(self) -> None:
         """Nothing waits."""
+
+    keep_order = flush
 
     def forget(self) -> None:
         """Nothing waits."""
@@ -201,9 +207,21 @@ def go_direct(tx: Connection) -> None:
 
 
 def flush(tx: Connection) -> None:
-    """Have run what was only sent: from here on its errors are behind us."""
+    """Have run what was only sent: from here on its errors are behind us (those of a call in company are all's)."""
     if driver := tx.info.get(DRIVER):
         driver.flush()
+
+
+def keep_order(tx: Connection) -> None:
+    """Have run what was only sent, before something that goes another way."""
+    if driver := tx.info.get(DRIVER):
+        driver.keep_order()
+
+
+def company(tx: Connection) -> "Abreast | None":
+    """Those who run side by side in this transaction, if this call has company."""
+    driver = tx.info.get(DRIVER)
+    return driver.company if driver else None
 
 
 def forget(tx: Connection) -> None:

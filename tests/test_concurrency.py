@@ -14,12 +14,13 @@ import pytest
 from sqlalchemy import Connection, text
 
 from db import inbox, locks, outbox, user_data
+from db.calls import side_by_side
 from db.database import Database, transaction
 from handlers.people import enrolling
 from handlers.people.roster import Entry
 from tests import statements
 from tests.databases import new_database
-from tests.statements import ANN, BOB, CONTEXT, NOW, STREAM, Json, Said, clerk, roster, session, slack
+from tests.statements import ANN, BOB, CONTEXT, NOW, STREAM, Event, Json, Listed, Said, clerk, roster, session, slack
 
 ROUNDS = 6
 PROCESSES = 2  # in this one, but with threads and connections of their own
@@ -34,7 +35,9 @@ class Crowd:
     async def hear(self, stream: Sequence[Said]) -> None:
         """All of it at once; calls of one function may share a transaction."""
         calls = [
-            self.databases[number % len(self.databases)].write(hear, said, NOW + number)
+            self.databases[number % len(self.databases)].write(
+                hear if isinstance(said, Event) else take_in, said, NOW + number
+            )
             for number, said in enumerate(stream)
         ]
         await asyncio.gather(*calls)
@@ -43,7 +46,13 @@ class Crowd:
         return await self.databases[0].read(fn, *args)
 
 
-def hear(tx: Connection, said: Said, now: int) -> None:
+@side_by_side
+def hear(tx: Connection, said: Event, now: int) -> None:
+    """As intake does (service.intake.accept): on PostgreSQL interleaved with others in one transaction."""
+    said.hear(tx, now)
+
+
+def take_in(tx: Connection, said: Listed, now: int) -> None:
     said.hear(tx, now)
 
 
