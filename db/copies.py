@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 )
+LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
+LEAVING_S = 1.0  # the server shows a connection for a moment after it was closed
 
 
 class NotACopy(Exception):
@@ -109,8 +112,12 @@ def held(tx: Connection) -> int:
 
 def must_be_alone(tx: Connection) -> None:
     """PostgreSQL: raises InUse while anybody else is connected to this database."""
-    if others := tx.execute(OTHERS).scalar_one():
-        raise InUse(f"{others} other connections to the database are open: stop web and workers first")
+    patience = time.monotonic() + LEAVING_S
+    while others := tx.execute(OTHERS).scalar_one():
+        if time.monotonic() > patience:
+            raise InUse(f"{others} other connections to the database are open: stop web and workers first")
+        time.sleep(LEAVING_S / 20)
+        tx.execute(LOOK_AGAIN)
 
 
 def stage(copy: Path, beside: SqliteFile) -> SqliteFile:

@@ -1,5 +1,6 @@
 """Which database a postgresql:// URL names, how its connections are set up, and what errors keep to themselves."""
 
+import threading
 from typing import Any
 
 import psycopg
@@ -7,11 +8,12 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from db import people
+from db import copies, people
 from db.database import Database, Unavailable, WrongDatabase, database_file, place, transaction
 from db.people import Person
 from db.postgres import PostgresServer
 from db.statements import go_direct
+from tests import postgres_databases
 from tests.db.calls import add
 
 ADA = Person("user_ada", "ada@example.com", "Ada", None, None, None, None, "member", "active")
@@ -115,3 +117,18 @@ def test_text_is_ordered_by_code_point(database_url: str) -> None:
             add(tx, name)
         found: list[Any] = list(tx.exec_driver_sql("SELECT slug FROM workspaces WHERE id > 1 ORDER BY slug").scalars())
     assert found == sorted(names)
+
+
+@on_postgresql
+def test_whoever_is_just_leaving_is_waited_for(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore wants nobody else here, but the server shows a connection for a moment after it was closed."""
+    url = postgres_databases.empty_database()
+    leaving = place(url).writer_engine(timeout_s=1.0).connect()
+    monkeypatch.setattr(copies, "LEAVING_S", 30.0)
+    timer = threading.Timer(0.3, leaving.close)
+    with transaction(url) as tx:
+        timer.start()
+        copies.must_be_alone(tx)
+    timer.join()
+    assert leaving.closed
+    postgres_databases.drop(url)

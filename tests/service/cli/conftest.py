@@ -68,4 +68,5 @@ def process(folder: Path, processes: Starter) -> Iterator[Process]:
 
 def said(result: Result) -> Any:
     """What a command said with --json; nothing else may stand on stdout."""
+    assert result.stdout, result.stderr
     return json.loads(result.stdout)
