@@ -36,6 +36,7 @@ EVERY_2_S = "* * * * * */2"  # cron, with a sixth field
 HEARTBEAT_S = 5.0
 STALLED_S = 30.0  # who is silent for longer is dead; far more than a heartbeat, lest the living be taken for it
 RESTART_S = 1.0
+CONNECTION_S = 5.0  # the pool's own 30 s, while its attempts are ever further apart, outlast what cut the connections
 GRACE_S = 2.0  # beyond the deadline, for the package's worker to say how its jobs ended
 
 _deferrer = JobManager(SyncPsycopgConnector())  # never opened: it uses the connections it is given
@@ -79,7 +80,14 @@ class QueueRelay:
         self._serving: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         connections = sum(loop.sink.concurrency for loop in self.loops.values()) + len(self.loops) + 1
-        self._app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=connections))
+        connector = PsycopgConnector(
+            conninfo=conninfo,
+            min_size=1,
+            max_size=connections,
+            timeout=CONNECTION_S,
+            reconnect_timeout=CONNECTION_S,
+        )
+        self._app = App(connector=connector)
         self._app.task(name=TASK, pass_context=True)(self._deliver)
         self._app.periodic(cron=EVERY_2_S)(self._app.task(name=SWEEP, queue=SWEEP)(self._sweep))
 
