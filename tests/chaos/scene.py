@@ -24,7 +24,7 @@ from tests.chaos import judge
 from tests.chaos.ground import Ground
 from tests.chaos.program import Program, prelude, step_clock
 from tests.chaos.report import Report
-from tests.chaos.sending import Platforms
+from tests.chaos.sending import AT_ONCE, Platforms, Queueing
 from tests.engines import CLERK_SECRET
 from tests.stage import new_data_source
 
@@ -155,9 +155,9 @@ async def set_up(
         ]
         door = f"http://127.0.0.1:{port}"
         doors = {"clerk": Door(door, CLERK_SECRET), "slack": Door(door, SLACK_SECRET)}
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0)
+        limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=20 if keep_alive else 0)
         rng = random.Random(report.seed)
-        async with httpx.AsyncClient(limits=limits) as client:
+        async with Queueing(limits=limits) as client:
             platforms = Platforms(client, doors, rng)
             yield Scene(url, world, data_source_id, port, clock, programs, platforms, report, rng)
 
