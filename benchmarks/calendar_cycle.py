@@ -63,7 +63,7 @@ class Bench:
     def api(self, rate: float) -> NotionApi:
         interval = math.ceil(1000 / rate) if rate else 0
         limiter = Limiter(self.database, "notion", interval, self.clock, patient=not rate)
-        return NotionApi(self.world.notion.token, self.world.notion_url, limiter.wait)
+        return NotionApi(self.world.notion.token, self.world.notion_url, limiter.turn)
 
     def sink(self, rate: float) -> NotionSink:
         return NotionSink(self.api(rate), None, CONTEXT, self.clock, self.calendars)

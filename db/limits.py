@@ -22,6 +22,7 @@ from db.tables import limits as t
 
 PROBE_AFTER_MS = (0, 2_000, 4_000, 8_000, 16_000)  # S2.7: at once, then after 2, 4, 8, 16 s
 PROBE_EVERY_MS = 60_000
+HOWEVER_FAR_MS = 1 << 40
 ALERT_AT = len(PROBE_AFTER_MS) + 1  # the failure after the 16 s step
 
 
@@ -49,14 +50,20 @@ def _at_least_now(moment: ColumnElement[int]) -> ColumnElement[int]:
     return case((moment > _now, moment), else_=_now)
 
 
-_latest = case((t.c.next_slot > t.c.blocked_until, t.c.next_slot), else_=t.c.blocked_until)
+_untaken = case((t.c.next_slot == bindparam("unused"), 0), else_=t.c.next_slot)
+_latest = case((_untaken > t.c.blocked_until, _untaken), else_=t.c.blocked_until)
 _free = _at_least_now(_latest)
 _new = insert(t).values(name=bindparam("name"), next_slot=0, blocked_until=0, failures=0, probe_at=0, off=False)
 TAKE = Statement(
     _new.values(next_slot=_now + _interval)
-    .on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _free + _interval})
+    .on_conflict_do_update(
+        index_elements=[t.c.name],
+        set_={"next_slot": _free + _interval},
+        where=_free <= _now + bindparam("ahead", type_=BigInteger),
+    )
     .returning(t.c.next_slot)
 )
+NEXT_FREE = Statement(select(_free).where(t.c.name == bindparam("name")))
 BEAT = Statement(_new.values(next_slot=_now).on_conflict_do_update(index_elements=[t.c.name], set_={"next_slot": _now}))
 ENSURE = _new.on_conflict_do_nothing(index_elements=[t.c.name])
 _of = t.c.name == bindparam("of_name")
@@ -88,10 +95,19 @@ EARLIER = (
 ALL = select(t.c.name, *STATE).order_by(t.c.name)
 
 
-def take(tx: Connection, name: str, interval_ms: int, now: int) -> int:
-    """Reserve the next free slot; returns when it begins, ms."""
-    next_slot: int = TAKE.scalar(tx, {"name": name, "interval": interval_ms, "now": now})
-    return next_slot - interval_ms
+def take(
+    tx: Connection, name: str, interval_ms: int, now: int, ahead_ms: int = HOWEVER_FAR_MS, unused_until: int = -1
+) -> int:
+    """When the next free slot begins, ms. It is ours now, if that is `ahead_ms` from now at most; else nobody's yet.
+
+    `unused_until`: the end of a slot that was ours and not used. If nobody took one after it, it is free once more.
+    """
+    row = {"name": name, "now": now, "unused": unused_until}
+    next_slot: int | None = TAKE.scalar(tx, {**row, "interval": interval_ms, "ahead": ahead_ms})
+    if next_slot is not None:
+        return next_slot - interval_ms
+    found: int = NEXT_FREE.scalar(tx, row)
+    return found
 
 
 def block(tx: Connection, name: str, until: int) -> None:

@@ -1,6 +1,5 @@
 """The list of platforms: what the settings switch on. A new platform is one folder in handlers/ and its lines here."""
 
-import math
 from pathlib import Path
 
 from db.database import Database, database_file
@@ -23,11 +22,10 @@ from handlers.slack.sink import SlackSink
 from handlers.slack.standing import GROUP, TOPIC
 from service.backups import BACKUP, Backup
 from service.clock import now_ms
-from service.limiter import Limiter
+from service.limiter import Limiter, interval_ms
 from service.settings import Settings, plain
 
-SPACING_MS = 1_010  # a second and 1 %: what was sent evenly does not arrive so, and no window may be over its limit
-SLACK_INTERVAL_MS = 1_000  # chat.postMessage: about one a second and channel
+SLACK_INTERVAL_MS = interval_ms(1)  # chat.postMessage: about one a second and channel
 
 
 # What each feature does when a person is deleted or erased, before their row goes: forget(tx, user_id, now).
@@ -100,7 +98,6 @@ def notion_sink(api: NotionApi, settings: Settings, context: Context) -> NotionS
 def notion_api(settings: Settings, database: Database, *, patient: bool = False) -> NotionApi:
     """Notion's API within the shared rate limit. `patient`: wait for a slot however long it takes."""
     assert settings.notion_api_token is not None
-    rate = settings.notion_requests_per_second
-    interval_ms = math.ceil(SPACING_MS / rate) if rate else 0
-    limiter = Limiter(database, "notion", interval_ms, now_ms, patient=patient)
-    return NotionApi(settings.notion_api_token.get_secret_value(), settings.notion_base_url, limiter.wait)
+    interval = interval_ms(settings.notion_requests_per_second)
+    limiter = Limiter(database, "notion", interval, now_ms, patient=patient)
+    return NotionApi(settings.notion_api_token.get_secret_value(), settings.notion_base_url, limiter.turn)

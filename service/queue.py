@@ -6,6 +6,7 @@ a job too few costs the time until the next sweep. So jobs have no lock, and not
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -33,9 +34,11 @@ log = structlog.get_logger()
 POLL_S = 0.5  # a job with a time is found by looking; the package's own default is 5 s
 SWEEP, SWEEP_MOST = "sweep", 1_000
 EVERY_2_S = "* * * * * */2"  # cron, with a sixth field
+SWEEP_AT_LEAST_S = 5.0  # the package makes no sweep for a time that the clock has shown already: where it was set back
 HEARTBEAT_S = 5.0
 STALLED_S = 30.0  # who is silent for longer is dead; far more than a heartbeat, lest the living be taken for it
 RESTART_S = 1.0
+CONNECTION_S = 5.0  # the pool's own 30 s, while its attempts are ever further apart, outlast what cut the connections
 GRACE_S = 2.0  # beyond the deadline, for the package's worker to say how its jobs ended
 
 _deferrer = JobManager(SyncPsycopgConnector())  # never opened: it uses the connections it is given
@@ -76,10 +79,18 @@ class QueueRelay:
         self._database = database
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._swept_at = 0.0
         self._serving: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         connections = sum(loop.sink.concurrency for loop in self.loops.values()) + len(self.loops) + 1
-        self._app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=connections))
+        connector = PsycopgConnector(
+            conninfo=conninfo,
+            min_size=1,
+            max_size=connections,
+            timeout=CONNECTION_S,
+            reconnect_timeout=CONNECTION_S,
+        )
+        self._app = App(connector=connector)
         self._app.task(name=TASK, pass_context=True)(self._deliver)
         self._app.periodic(cron=EVERY_2_S)(self._app.task(name=SWEEP, queue=SWEEP)(self._sweep))
 
@@ -107,6 +118,7 @@ class QueueRelay:
         loop = self.loops[str(context.job.queue)]
         try:
             while not self._stopping.is_set():
+                await loop.allow_for_the_clock()
                 look = await self._database.write(take_one, workspace, loop.sink.name, key, uuid4().hex, self._clock())
                 if look.claim:
                     return await loop.deliver(Attempt(look.claim, look.probe, self._clock()))
@@ -121,7 +133,10 @@ class QueueRelay:
 
     async def _sweep(self, timestamp: int) -> None:
         """Have jobs made for marks that lost theirs; forget jobs of workers that died, and those workers."""
+        self._swept_at = time.monotonic()
         try:
+            for loop in self.loops.values():
+                await loop.allow_for_the_clock()  # before any lease seems to have ended
             found = await self._database.write(jobs.wake_unserved, list(self.loops), self._clock(), SWEEP_MOST)
         except Unavailable as error:
             log.warning("relay_waits_for_database", sink=SWEEP, reason=str(error))
@@ -133,6 +148,13 @@ class QueueRelay:
         for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
             with contextlib.suppress(ConnectorException):  # somebody else did it
                 await manager.finish_job(job, Status.FAILED, delete_job=True)
+
+    async def _sweep_in_any_case(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_AT_LEAST_S)
+            if time.monotonic() - self._swept_at >= SWEEP_AT_LEAST_S:
+                with contextlib.suppress(ConnectorException):  # whoever serves a queue finds out, and says so
+                    await self._sweep(self._clock() // 1000)
 
     async def _rest(self, seconds: float) -> None:
         """Wait with this job in hand: as long as the sink is shut, others would find nothing else."""
@@ -150,6 +172,7 @@ class QueueRelay:
                     for name, loop in self.loops.items():
                         group.create_task(self._serve(name, loop.sink.concurrency))
                     group.create_task(self._serve(SWEEP, 1))
+                    group.create_task(self._sweep_in_any_case())
             except (ConnectorException, psycopg.Error, PoolTimeout) as error:
                 log.warning("queue_lost", queue="all", reason=str(error))
                 await asyncio.sleep(RESTART_S)

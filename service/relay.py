@@ -44,7 +44,7 @@ class SinkLoop:
             self.wake.clear()
             free = self.sink.concurrency - len(self._under_way)
             try:
-                await self._allow_for_the_clock()
+                await self.allow_for_the_clock()
                 work = await self._take(free) if free else Work([])
             except Unavailable as error:
                 log.warning("relay_waits_for_database", sink=self.sink.name, reason=str(error))
@@ -80,12 +80,12 @@ class SinkLoop:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _allow_for_the_clock(self) -> None:
+    async def allow_for_the_clock(self) -> None:
         """Before anything is claimed by it: was the clock set?"""
         self._step += self._watch.step()
-        if self._step:
-            await self.database.write(clock_was_set, self.sink.name, self._step, self.clock())
-            log.warning("clock_was_set", sink=self.sink.name, by_s=round(self._step / 1000))
+        if step := self._step:
+            await self.database.write(clock_was_set, self.sink.name, step, self.clock())
+            log.warning("clock_was_set", sink=self.sink.name, by_s=round(step / 1000))
             self._step = 0
 
     async def _take(self, most: int) -> Work:

@@ -232,7 +232,7 @@ def _loop(
     calendars: Calendars | None = None,
 ) -> SinkLoop:
     limiter = Limiter(database, "notion", interval_ms, clock)
-    api = NotionApi(world.notion.token, world.notion_url, limiter.wait)
+    api = NotionApi(world.notion.token, world.notion_url, limiter.turn)
     return SinkLoop(database, NotionSink(api, data_source_id, context, clock, calendars), context, clock)
 
 

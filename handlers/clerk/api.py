@@ -3,11 +3,12 @@
 Over plain httpx: clerk-backend-api 7.0 retries for up to an hour, and never a 429.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
+from handlers.pacing import Wait, in_turn, turn
 from handlers.registry import Refused, SinkDown, Throttled, Unauthorized
 
 TIMEOUT_S = 30.0
@@ -20,11 +21,12 @@ Json = dict[str, Any]
 class ClerkApi:
     """Raises SinkDown, Throttled or Refused. `wait` returns when the next request may be sent."""
 
-    def __init__(self, secret_key: str, base_url: str, wait: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, secret_key: str, base_url: str, wait: Wait) -> None:
         self._client = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
             headers={"Authorization": f"Bearer {secret_key}", "User-Agent": "rollcall"},
             timeout=TIMEOUT_S,
+            event_hooks={"request": [in_turn]},
         )
         self._wait = wait
 
@@ -53,9 +55,9 @@ class ClerkApi:
         return answer
 
     async def _get(self, path: str, parameters: dict[str, Any]) -> Any:
-        await self._wait()
         try:
-            response = await self._client.get(path, params=parameters)
+            async with turn(self._wait):
+                response = await self._client.get(path, params=parameters)
             if response.is_success:
                 return response.json()
         except (ValueError, RecursionError) as error:

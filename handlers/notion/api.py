@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,13 @@ import httpx
 from notion_client import AsyncClient
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
+from handlers.pacing import Wait, in_turn, turn
 from handlers.registry import Gone, Refused, SinkDown, Throttled, Unauthorized
 
 NOTION_VERSION = "2025-09-03"
 TIMEOUT_S = 20  # well below the lease of a mark
 PAGE_SIZE = 100  # Notion's most
 
-Wait = Callable[[], Awaitable[None]]
 Json = dict[str, Any]
 
 
@@ -42,7 +42,7 @@ class NoSuchCall(SinkDown):
 
 
 class NotionApi:
-    """Raises SinkDown, Throttled, Refused or Gone. `wait` returns when the next request may be sent."""
+    """Raises SinkDown, Throttled, Refused or Gone. `wait` returns shortly before the next request may be sent."""
 
     def __init__(self, token: str, base_url: str, wait: Wait) -> None:
         self._client = AsyncClient(
@@ -52,7 +52,7 @@ class NotionApi:
             timeout_ms=TIMEOUT_S * 1000,
             retry=False,
             logger=_quiet(),
-            client=httpx.AsyncClient(limits=httpx.Limits(max_connections=8)),
+            client=httpx.AsyncClient(limits=httpx.Limits(max_connections=8), event_hooks={"request": [in_turn]}),
         )
         self._wait = wait
 
@@ -141,9 +141,8 @@ class NotionApi:
                 return
 
     async def _call(self, request: Callable[[], Any]) -> Json:
-        await self._wait()
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with turn(self._wait), asyncio.timeout(TIMEOUT_S):
                 answer = await request()
         except HTTPResponseError as error:
             raise translate(error) from error

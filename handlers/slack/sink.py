@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 NOBODY_THERE = frozenset({"channel_not_found", "is_archived", "user_disabled", "user_not_found", "users_not_found"})
 
-Wait = Callable[[], Awaitable[None]]
+Wait = Callable[[], Awaitable[object]]
 
 
 class SlackSink:

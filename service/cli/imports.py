@@ -21,10 +21,10 @@ from service.cli.console import AsJson, err, note, print_json, print_record, say
 from service.cli.exits import Misuse
 from service.cli.files import read_text, write_text
 from service.clock import now_ms
-from service.limiter import Limiter
+from service.limiter import Limiter, interval_ms
 from service.settings import Settings
 
-CLERK_INTERVAL_MS = 100  # a development instance takes 100 requests in 10 s
+CLERK_INTERVAL_MS = interval_ms(10)  # a development instance takes 100 requests in 10 s
 
 app = typer.Typer(no_args_is_help=True, help="Bring in people from Clerk, Slack or a roster file.")
 
@@ -37,7 +37,7 @@ def import_clerk(as_json: AsJson = False) -> None:
         if settings.clerk_secret_key is None:
             raise Misuse("CLERK_SECRET_KEY is not set: copy it from Clerk's API keys page")
         limiter = Limiter(database, "clerk", CLERK_INTERVAL_MS, now_ms, patient=True)
-        api = ClerkApi(settings.clerk_secret_key.get_secret_value(), settings.clerk_base_url, limiter.wait)
+        api = ClerkApi(settings.clerk_secret_key.get_secret_value(), settings.clerk_base_url, limiter.turn)
         try:
             with _progress("Clerk") as told:
                 return await ClerkImport(database, platforms.context(settings), now_ms, told, api=api).run()

@@ -26,6 +26,7 @@ QUICK: dict[str, Any] = {
     "handlers.notion.remote.MARGIN_MS": 600,
     "handlers.slack.api.TIMEOUT_S": 2,
     "service.limiter.LONGEST_HOLD_MS": 500,
+    "service.limiter.LONGEST_PUT_BACK_MS": 500,
     "service.leases.RETRY_AFTER_MS": (0, 200, 400, 800, 1_600),
     "service.relay.LONGEST_SLEEP_S": 0.5,
     "service.platforms.SLACK_INTERVAL_MS": 100,

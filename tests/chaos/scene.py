@@ -24,15 +24,17 @@ from tests.chaos import judge
 from tests.chaos.ground import Ground
 from tests.chaos.program import Program, prelude, step_clock
 from tests.chaos.report import Report
-from tests.chaos.sending import Platforms
+from tests.chaos.sending import AT_ONCE, Platforms, Queueing
 from tests.engines import CLERK_SECRET
 from tests.stage import new_data_source
 
 SLACK_SECRET = "8f742231b10e8888abcd99eee01a85a5"
-# The jobs re-arm themselves and are never done; nor is the user list, but once it was read it is due in an hour.
+# The jobs re-arm themselves and are never done; nor is the user list, but once it was read nothing of it is out of date
+# for an hour. A clock that is set back has it read sooner than that, so its due time alone does not tell.
 OPEN = (
-    "SELECT sink, key, status, attempts, error FROM sync_actions WHERE status NOT IN ('settled', 'dead')"
-    " AND sink <> 'clock' AND (key <> 'users' OR available_at < {soon})"
+    "SELECT sink, key, status, attempts, error, available_at, marked_at FROM sync_actions"
+    " WHERE status NOT IN ('settled', 'dead') AND sink <> 'clock' AND (key <> 'users' OR marked_at < {soon}"
+    " OR status = 'leased' OR attempts > 0 OR error IS NOT NULL OR available_at <= {now})"
 )
 
 
@@ -83,7 +85,7 @@ class Scene:
     async def idle(self, deadline_s: float = 90) -> float:
         """Waits until nothing is due or under way; returns how long that took, seconds."""
         began = time.monotonic()
-        while open_marks := self.rows(OPEN.format(soon=now_ms() + 600_000)):
+        while open_marks := self.rows(OPEN.format(now=now_ms(), soon=now_ms() + 600_000)):
             shown = (open_marks[:5], self.rows("SELECT * FROM limits"))
             assert time.monotonic() < began + deadline_s, shown
             await asyncio.sleep(0.05)
@@ -153,9 +155,9 @@ async def set_up(
         ]
         door = f"http://127.0.0.1:{port}"
         doors = {"clerk": Door(door, CLERK_SECRET), "slack": Door(door, SLACK_SECRET)}
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0)
+        limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=20 if keep_alive else 0)
         rng = random.Random(report.seed)
-        async with httpx.AsyncClient(limits=limits) as client:
+        async with Queueing(limits=limits) as client:
             platforms = Platforms(client, doors, rng)
             yield Scene(url, world, data_source_id, port, clock, programs, platforms, report, rng)
 

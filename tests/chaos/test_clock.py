@@ -28,9 +28,10 @@ BAD_DAY = [
 ]
 
 
+@pytest.mark.parametrize("worker", [False, True] if LONG else [False], ids=lambda worker: "worker" if worker else "")
 @pytest.mark.timeout(600)
-async def test_a_clock_that_is_set_stops_nothing_and_repeats_nothing(chaos: Chaos) -> None:
-    async with chaos(NOTION_REQUESTS_PER_SECOND=str(PER_SECOND)) as scene:
+async def test_a_clock_that_is_set_stops_nothing_and_repeats_nothing(chaos: Chaos, worker: bool) -> None:
+    async with chaos(worker=worker, NOTION_REQUESTS_PER_SECOND=str(PER_SECOND)) as scene:
         report = scene.report
         report.must_bite = {
             "clock set": 2 * len(STEPS),

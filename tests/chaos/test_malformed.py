@@ -164,7 +164,7 @@ async def storm(scene: Scene, rng: random.Random, count: int) -> tuple[Counter[s
     return kinds, codes, shameful
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800 if LONG else 600)
 async def test_ten_thousand_malformed_requests_harm_nobody(chaos: Chaos) -> None:
     no_slack = {"SLACK_BOT_TOKEN": "", "SLACK_ALERT_CHANNEL": ""}  # signed nonsense may revoke the token
     async with chaos({"service.connections.REQUEST_S": 1.0}, **no_slack) as scene:

@@ -19,6 +19,7 @@ from tests.chaos.streams import a_day
 from tests.postgres import SETTINGS, NoPostgres, Server, available
 
 TIMES = 5 if LONG else 1
+BACK_S = 18.0  # a lease of six seconds, twice the wait for a connection; the pool's own patience would be 30 s
 IN_THE_LONG_FORM = pytest.mark.skipif(not LONG, reason="the long form: make chaos")
 OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -97,7 +98,7 @@ async def test_every_connection_cut_over_and_over(
         for _ in range(TIMES):
             await cut()
             report.faults["rounds of cutting"] += 1
-        await scene.finish(expected)
+        await scene.finish(expected, BACK_S)
 
 
 @IN_THE_LONG_FORM

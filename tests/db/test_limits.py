@@ -9,7 +9,7 @@ from db import limits
 from db.database import Database
 from db.limits import ALERT_AT, Gate
 
-NOW = 1_000_000
+NOW = 1_800_000_000_000
 INTERVAL = 334
 
 
@@ -47,6 +47,32 @@ def test_a_change_of_interval_holds_from_the_next_slot(tx: Connection) -> None:
 def test_integrations_do_not_share_slots(tx: Connection) -> None:
     take(tx)
     assert limits.take(tx, "slack", INTERVAL, NOW) == NOW
+
+
+def test_a_slot_further_off_than_asked_for_is_told_and_left_free(tx: Connection) -> None:
+    take(tx)
+    told = [limits.take(tx, "notion", INTERVAL, NOW, ahead_ms=INTERVAL - 1) for _ in range(2)]
+    assert told == [NOW + INTERVAL] * 2
+    assert limits.take(tx, "notion", INTERVAL, NOW, ahead_ms=INTERVAL) == NOW + INTERVAL
+    assert take(tx) == NOW + 2 * INTERVAL
+
+
+def test_a_block_is_as_far_off_as_a_slot(tx: Connection) -> None:
+    limits.block(tx, "notion", NOW + 5_000)
+    assert limits.take(tx, "notion", INTERVAL, NOW, ahead_ms=100) == NOW + 5_000
+    assert limits.take(tx, "notion", INTERVAL, NOW + 4_900, ahead_ms=100) == NOW + 5_000
+    assert take(tx) == NOW + 5_000 + INTERVAL
+
+
+def test_a_slot_that_was_not_used_is_free_again_if_nobody_followed(tx: Connection) -> None:
+    until = take(tx) + INTERVAL
+    assert limits.take(tx, "notion", INTERVAL, NOW + 100, unused_until=until) == NOW + 100
+
+
+def test_a_slot_that_was_not_used_is_lost_if_somebody_followed(tx: Connection) -> None:
+    until = take(tx) + INTERVAL
+    take(tx)
+    assert limits.take(tx, "notion", INTERVAL, NOW + 100, unused_until=until) == NOW + 2 * INTERVAL
 
 
 async def test_no_two_of_many_concurrent_callers_are_closer_than_the_interval(

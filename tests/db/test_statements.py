@@ -80,6 +80,7 @@ def test_both_ways_read_the_same_values(tmp_path: Path, database_kind: str) -> N
         params = {"source": "clerk", "waiting_for": "x", "user_id": 1, "id": 1, "sink": "notion", "name": "notion"}
         some = tx.execute(text("SELECT provider, external_id, email FROM identities WHERE email IS NOT NULL")).first()
         params |= {"provider": some[0], "external_id": some[1], "subject": some[1], "most": 5}
+        params |= {"now": NOW, "unused": -1}
         params |= {f"email_{n}": some[2] for n in range(4)}
         tried = 0
         for statement in reading():

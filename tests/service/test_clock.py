@@ -94,6 +94,6 @@ async def test_a_loop_allows_for_it_before_it_claims(database: Database, monkeyp
     await database.write(take_work, "notion", "holder", now_ms(), 1)
     set_clock(monkeypatch, STEP)
     with capture_logs() as said:
-        await loop._allow_for_the_clock()
+        await loop.allow_for_the_clock()
     assert [(line["event"], line["by_s"]) for line in said] == [("clock_was_set", STEP // 1000)]
     assert (await loop._take(1)).claims == []

@@ -1,12 +1,15 @@
 """PostgreSQL's job queue: a job goes with its mark, what is lost is swept up, and nothing is left lying about."""
 
+import asyncio
 import importlib.resources
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
+from structlog.testing import capture_logs
 
 import migrations
 from db import limits, outbox, writer
@@ -267,6 +270,21 @@ async def test_a_mark_nobody_made_a_job_for_is_delivered_all_the_same(
 ) -> None:
     without_a_job(database_url)
     await until(lambda: given(relay) == [KEY])
+
+
+async def test_where_the_clock_was_set_back_it_is_noticed_and_swept_all_the_same(
+    queued: Database, database_url: str, relay: QueueRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package's own sweeps stop for as long as the clock was set back."""
+    await until(lambda: relay._swept_at > 0)
+    true, true_ns = time.time, time.time_ns
+    with capture_logs() as said:
+        monkeypatch.setattr(time, "time", lambda: true() - 600)
+        monkeypatch.setattr(time, "time_ns", lambda: true_ns() - 600 * 10**9)
+        await asyncio.sleep(2.5)  # a sweep of the package that was on its way has been made
+        without_a_job(database_url)
+        await until(lambda: given(relay) == [KEY], 20.0)
+    assert "clock_was_set" in [line["event"] for line in said]
 
 
 # -- the schema ----------------------------------------------------------------------------------------------------
