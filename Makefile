@@ -23,8 +23,9 @@ install: .venv/installed ## install Rollcall and its tools into .venv
 demo: install ## run the whole thing against a sandbox on this machine
 	@$(BIN)/rollcall demo
 
+# Each worker reads all tests: twice as fast where what was compiled is kept. Near the end the idle take from the busy.
 test: install ## run the whole test suite
-	@$(BIN)/pytest -n $(WORKERS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 chaos: install ## take away, fill up and kill whatever it lives on, for minutes, on both databases
 	@ROLLCALL_CHAOS=long $(BIN)/pytest -n $(WORKERS) tests/chaos

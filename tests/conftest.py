@@ -8,10 +8,12 @@ works. A socket that connects on the writer thread raises: no transaction may wa
 """
 
 import functools
+import gc
 import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +40,7 @@ def _no_network_in_transactions(event: str, _args: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_no_network_in_transactions)
+gc.disable()  # until everything is collected (`pytest_collection_finish`): nothing that modules make is rubbish
 
 
 def _drop(*_: object) -> NoReturn:
@@ -50,6 +53,17 @@ def _certificates_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         once = functools.cache(httpx._transports.default.create_ssl_context)
         patch.setattr(httpx._transports.default, "create_ssl_context", once)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _sniffio_is_looked_for_once() -> Iterator[None]:
+    """Httpcore tries to import it, which nobody has installed, several times a request: a millisecond of looking at
+    folders. That it is not there can be remembered; the answer, asyncio, is the same.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("sniffio") is None:
+            patch.setitem(sys.modules, "sniffio", None)
         yield
 
 
@@ -99,6 +113,16 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest.exit(f"no PostgreSQL to test on: {missing}", 1)
         config.stash[MISSING] = str(missing)
         os.environ[postgres.MISSING] = str(missing)
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now, thousands of tests and all modules, stays: no later look for rubbish goes through it. And
+    a look every 700 new objects is one for each statement; every 10,000 it is as in the service (cli/processes.py).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -135,13 +135,15 @@ def _search(state: State, window: Sequence[Turn]) -> Path:
 
 def cost_of(state: State, turn: Turn, piece: Piece, person: int, beside: Iterable[tuple[int, Piece]] = ()) -> Cost:
     """What choosing this person for this piece costs by each rule, `beside` what is chosen in the block already."""
-    own = [other for who, other in beside if who == person]
-    days = {day for other in own for day in other.days} | turn.busy.get(person, frozenset())
+    days = turn.busy.get(person, frozenset())
     seconds, since = piece.seconds, state.since(person)
     difference = state.differences[person] - turn.due.get(person, 0) + turn.served.get(person, 0)
-    difference += sum(other.seconds for other in own)
+    for who, other in beside:
+        if who == person:
+            days = days.union(other.days)
+            difference += other.seconds
     return (
-        sum(day in days for day in piece.days),
+        sum(day in days for day in piece.days) if days else 0,
         int(since == 1 and not days),
         (2 * difference + seconds) * seconds,
         NEAR // since,
@@ -162,15 +164,23 @@ def _fill(state: State, turn: Turn, kinds: Kinds) -> list[tuple[Cost, Choice]]:
         ways = []
         for cost, choice in found:
             for who, own in alone.items():
-                beside = zip(choice, turn.pieces, strict=False)
-                extra = cost_of(state, turn, piece, who, beside) if who in choice else own
+                extra = own
+                if who in choice:
+                    extra = cost_of(state, turn, piece, who, zip(choice, turn.pieces, strict=False))
                 ways.append((_sum(cost, extra), (*choice, who)))
-        unlike: dict[object, tuple[Cost, Choice]] = {}
-        for cost, choice in sorted(ways):
-            likeness = tuple((equals[who], choice.index(who)) for who in choice)
-            unlike.setdefault(likeness, (cost, choice))
-        found = list(islice(unlike.values(), PARTIALS))
+        ways.sort()
+        found = list(islice(_unlike(ways, equals), PARTIALS))
     return found
+
+
+def _unlike(ways: Iterable[tuple[Cost, Choice]], equals: Mapping[int, int]) -> Iterator[tuple[Cost, Choice]]:
+    """Of ways that differ only in who of equals takes part, the first."""
+    seen = set()
+    for cost, choice in ways:
+        likeness = tuple([(equals[who], choice.index(who)) for who in choice])
+        if likeness not in seen:
+            seen.add(likeness)
+            yield cost, choice
 
 
 def _settled(state: State, turn: Turn) -> Cost:
@@ -220,7 +230,7 @@ def _different(children: Iterable[tuple[Cost, tuple[Choice, ...], State]], turn:
     seen = set()
     for cost, choices, state in children:
         after = state.after(turn, choices[-1])
-        likeness = frozenset(Counter(_kind(after, kinds, person) for person in kinds).items())
+        likeness = tuple(sorted([_kind(after, kinds, person) for person in kinds]))
         if likeness not in seen:
             seen.add(likeness)
             yield Path(cost, after, choices)

@@ -29,6 +29,12 @@ def _countries() -> dict[str, list[str]]:
     return holidays.list_supported_countries()
 
 
+@functools.cache
+def _zones() -> frozenset[str]:
+    """Asking walks through the folders of the time zones (10 ms), and settings are checked wherever they are read."""
+    return frozenset(available_timezones())
+
+
 def _days(value: Any) -> Any:
     return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
 
@@ -60,7 +66,7 @@ class OnCallSettings(BaseModel):
     @field_validator("zone")
     @classmethod
     def _is_a_zone(cls, name: str) -> str:
-        if name not in available_timezones():
+        if name not in _zones():
             raise ValueError("must be a time zone such as Europe/Berlin or America/New_York")
         return name
 
