@@ -18,8 +18,8 @@ from db.postgres import PostgresServer
 from db.postgres_bell import Bell
 from db.postgres_seat import BeforeCommit, Seat, Undone
 
-WRITERS = 3  # more take turns on one interpreter; fewer leave the server idle while they work
-BATCH_LIMIT = 16  # calls in one transaction: they share its locks, its round trips and its flush to disk
+WRITERS = 2  # while the server works for one, the other prepares; more take turns on one interpreter
+BATCH_LIMIT = 64  # calls in one transaction: they share its locks, its round trips and its flush to disk
 STOP_GRACE_S = 5.0  # beyond the deadline; a thread that hangs for longer is left behind
 
 

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -53,17 +52,6 @@ def _certificates_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         once = functools.cache(httpx._transports.default.create_ssl_context)
         patch.setattr(httpx._transports.default, "create_ssl_context", once)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _sniffio_is_looked_for_once() -> Iterator[None]:
-    """Httpcore tries to import it, which nobody has installed, several times a request: a millisecond of looking at
-    folders. That it is not there can be remembered; the answer, asyncio, is the same.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        if find_spec("sniffio") is None:
-            patch.setitem(sys.modules, "sniffio", None)
         yield
 
 
