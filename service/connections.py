@@ -5,9 +5,11 @@ uvicorn bounds none of it. Without this, a thousand callers who never finish a s
 descriptors, and nobody else is accepted; and one caller with a header of 90 MB stops the whole process for seconds.
 """
 
+import asyncio
+import functools
 import resource
 import time
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +19,7 @@ log = structlog.get_logger()
 REQUEST_S = 15.0  # for a whole request, from its first byte or from the connection on; Svix itself waits no longer
 MOST_WAITING = 4_000  # connections without a whole request; past it the one that waited longest goes
 MOST_HEAD = 64 * 1024  # bytes that are no body: request line and headers, trailers; counted from the second read on
+CONTINUE = b"HTTP/1.1 100 "
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_MUCH = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -94,7 +97,16 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head = 0
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            answer = _OneWrite(self.transport)
+            self.cycle.transport = cast(asyncio.Transport, answer)
+            self.cycle.on_response = functools.partial(self._answered, answer)
+
+    def _answered(self, answer: "_OneWrite") -> None:
+        answer.flush()  # of an answer without a body
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         self._head = 0
@@ -112,6 +124,38 @@ class Connection(HttpToolsProtocol):
         if self._speaking and not answering:
             self.transport.write(why)
         self.transport.close()
+
+
+class _OneWrite:
+    """Where uvicorn writes one answer: its head waits for the body, so that both leave in one call, and one packet."""
+
+    __slots__ = ("_head", "_transport", "_waits")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+        self._waits = True
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self.flush(data)
+        elif self._waits and not data.startswith(CONTINUE):
+            self._head, self._waits = data, False
+        else:
+            self._transport.write(data)
+
+    def flush(self, body: bytes = b"") -> None:
+        if self._head:
+            self._transport.write(self._head + body)
+            self._head = b""
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        closing: bool = self._transport.is_closing()
+        return closing
 
 
 def file_limit() -> int:
