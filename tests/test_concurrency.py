@@ -1,6 +1,6 @@
 """Many events at once end as they do one after the other: what was read is not stale when something is written.
 
-On SQLite one thread writes; on PostgreSQL three do, and two processes make six (docs/decisions/0007).
+On SQLite one thread writes; on PostgreSQL two do, and two processes make four (docs/decisions/0007).
 """
 
 import asyncio
