@@ -19,7 +19,7 @@ log = structlog.get_logger()
 REQUEST_S = 15.0  # for a whole request, from its first byte or from the connection on; Svix itself waits no longer
 MOST_WAITING = 4_000  # connections without a whole request; past it the one that waited longest goes
 MOST_HEAD = 64 * 1024  # bytes that are no body: request line and headers, trailers; counted from the second read on
-CONTINUE = b"HTTP/1.1 100 "
+STATUS_CLASS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 ") + 1)
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_MUCH = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -139,7 +139,7 @@ class _OneWrite:
     def write(self, data: bytes) -> None:
         if self._head:
             self.flush(data)
-        elif self._waits and not data.startswith(CONTINUE):
+        elif self._waits and data[STATUS_CLASS] != b"1":  # 1xx: the answer is still to come
             self._head, self._waits = data, False
         else:
             self._transport.write(data)
