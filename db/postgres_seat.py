@@ -22,6 +22,7 @@ from db import locks
 from db.calls import Call, translate
 from db.errors import Unavailable
 from db.postgres_cursor import Cursor
+from db.postgres_wire import OUTDATED
 from db.statements import DRIVER, go_direct
 from db.writer import MARKED, Due
 
@@ -30,6 +31,7 @@ BeforeCommit = Callable[[Connection, Sequence[Due]], None]
 TRIES = 6  # of one call, at the most
 # Somebody was faster, look again: how often. A unique violation that stays is the function's own fault.
 RACES = {"40P01": TRIES, "40001": TRIES, "23505": 3}  # deadlock, serialization failure, unique violation
+RACES |= dict.fromkeys(OUTDATED, 2)  # prepared anew
 PAUSE_S = 0.01  # before a call is run again, times how often it was run, give or take
 BEGIN, COMMIT = "BEGIN", "COMMIT"
 # After a COMMIT that failed: certainly not committed.

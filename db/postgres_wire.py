@@ -19,6 +19,7 @@ from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 
 NUMBERS = itertools.count()  # for names that no connection had before
+OUTDATED = ("0A000", "26000")  # a table was changed under a prepared statement; somebody had it forgotten
 PLACEHOLDER = re.compile(r"%[s%]")  # as SQLAlchemy writes it for psycopg
 
 
@@ -89,7 +90,7 @@ class Wire:
                 libpq.finish()
         for query, result in zip(queries, results, strict=False):
             if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result, self._encoding)
+                raise self._error(result)
             query.result = result
 
     def _prepare(self, sql: str) -> bytes:
@@ -99,9 +100,15 @@ class Wire:
             name = b"rollcall_%d" % next(NUMBERS)
             result = self._libpq.prepare(name, _numbered(sql).encode())
             if result.status != ExecStatus.COMMAND_OK:
-                raise error_from_result(result, self._encoding)
+                raise self._error(result)
             self._prepared[sql] = name
         return name
+
+    def _error(self, result: PGresult) -> psycopg.Error:
+        error = error_from_result(result, self._encoding)
+        if error.sqlstate in OUTDATED:
+            self._prepared.clear()
+        return error
 
     def _answers(self) -> list[PGresult]:
         """One for each statement, up to where the server says that it has done them all."""
@@ -115,18 +122,17 @@ class Wire:
                 result = libpq.get_result()
                 if result is None:
                     if libpq.status != ConnStatus.OK:
-                        raise _broken(results, self._encoding)
+                        raise self._broken(results)
                 elif result.status == ExecStatus.PIPELINE_SYNC:
                     return results
                 else:
                     results.append(result)
 
-
-def _broken(results: list[PGresult], encoding: str) -> psycopg.Error:
-    """What the server said last, if it said why."""
-    if results and results[-1].status == ExecStatus.FATAL_ERROR:
-        return error_from_result(results[-1], encoding)
-    return psycopg.OperationalError("the connection is lost")
+    def _broken(self, results: list[PGresult]) -> psycopg.Error:
+        """What the server said last, if it said why."""
+        if results and results[-1].status == ExecStatus.FATAL_ERROR:
+            return self._error(results[-1])
+        return psycopg.OperationalError("the connection is lost")
 
 
 def _numbered(sql: str) -> str:

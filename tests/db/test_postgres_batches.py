@@ -279,6 +279,26 @@ async def test_what_was_prepared_in_a_transaction_that_was_undone_is_prepared_an
     assert len(runs) == 10
 
 
+@pytest.mark.parametrize("change", ["ALTER TABLE workspaces ALTER slug TYPE varchar(200)", "DEALLOCATE ALL"])
+async def test_what_is_prepared_and_no_longer_fits_is_prepared_anew(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def look(tx: Connection) -> list[Any]:
+        return COUNT.rows(tx, {"slug": "a"})
+
+    monkeypatch.setattr(postgres_writer, "WRITERS", 1)
+    async with Database(database.url, deadline_s=10.0) as one:
+        await one.write(send, "a")
+        await one.write(look)
+        if change == "DEALLOCATE ALL":
+            await one.write(lambda tx: tx.exec_driver_sql(change))
+        else:
+            with transaction(database_url) as tx:
+                tx.exec_driver_sql(change)
+        assert [await one.write(look) for _ in range(3)] == [[("a",)]] * 3
+        assert len(await asyncio.gather(*(one.write(look_and_send, str(n)) for n in range(20)))) == 20
+
+
 async def test_what_was_prepared_in_a_savepoint_that_was_undone_is_prepared_anew(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
