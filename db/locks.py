@@ -48,7 +48,7 @@ def hold(tx: Connection, ref: tuple[str, str], emails: Iterable[str | None] = ()
     digests = [sha256("\0".join(ref).encode()).hexdigest(), *(_digest(email) for email in emails if email)]
     keys = [_key(digest) for digest in digests]
     if here := company(tx):
-        here.hold(keys)
+        here.hold(keys)  # what is named, not the address looked up on the way: who decides by that one names it too
     HOLD.send(tx, {"keys": [EVERYBODY, *keys], "provider": ref[0], "external_id": ref[1]})
     return True
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from greenlet import GreenletExit
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
@@ -108,6 +109,12 @@ class PostgresServer:
         return engine
 
 
+def _keep_open(context: ExceptionContext) -> None:
+    """A call that is ended while it waits for its company has no quarrel with the connection (postgres_abreast)."""
+    if isinstance(context.original_exception, GreenletExit):
+        context.is_disconnect = False
+
+
 def _withhold_rows(context: ExceptionContext) -> None:
     said, named = context.original_exception, context.sqlalchemy_exception
     if isinstance(said, psycopg.Error) and isinstance(named, DBAPIError):
@@ -127,6 +134,7 @@ def _prepare(engine: Engine, statement_s: float, lock_s: float) -> None:
     event.listen(engine, "connect", settle_in)
     event.listen(engine, "before_cursor_execute", in_order)
     event.listen(engine, "handle_error", _withhold_rows)
+    event.listen(engine, "handle_error", _keep_open)
 
 
 def _patience(url: URL) -> dict[str, Any]:

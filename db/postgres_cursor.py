@@ -26,7 +26,7 @@ class Cursor:
         self._wire = Wire(raw)
         self._waiting: list[Query] = []
         self._abreast: Abreast | None = None
-        self.failed = False  # something that waited did not run: what follows must not be committed
+        self.failed = False  # something did not run: until that is undone nothing is, not even outside a transaction
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Query:
         """Run it after all that waits; what is returned has its rows."""
@@ -91,6 +91,8 @@ class Cursor:
         return query
 
     def _exchange(self) -> None:
+        if self.failed:
+            raise self._named(psycopg.errors.InFailedSqlTransaction("an earlier statement failed"))
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []

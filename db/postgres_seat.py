@@ -113,8 +113,8 @@ class Seat:
             before_commit(tx, marks)
         if _is_lost(raw, driver):
             raise TransactionLost
-        if any(call.abandoned for call in ran):  # not behind its caller's back
-            raise Unavailable("the caller has left")
+        if all(call.abandoned for call in ran):  # not behind their callers' backs, where that is nobody else's loss
+            raise Unavailable("the callers have left")
         _commit(raw, driver)
         for call in ran:
             call.decided = True

@@ -15,11 +15,12 @@ import psycopg
 from psycopg import abc
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 NUMBERS = itertools.count()  # for names that no connection had before
 OUTDATED = ("0A000", "26000")  # a table was changed under a prepared statement; somebody had it forgotten
+LOOK_MS = 1_000  # what TLS has taken in already does not make a socket readable
 PLACEHOLDER = re.compile(r"%[s%]")  # as SQLAlchemy writes it for psycopg
 
 
@@ -105,6 +106,8 @@ class Wire:
         return name
 
     def _error(self, result: PGresult) -> psycopg.Error:
+        if result.error_field(DiagnosticField.SQLSTATE) is None:  # libpq's own: it did not reach the server, or back
+            return psycopg.OperationalError(result.error_message.decode(self._encoding, "replace").strip())
         error = error_from_result(result, self._encoding)
         if error.sqlstate in OUTDATED:
             self._prepared.clear()
@@ -116,7 +119,7 @@ class Wire:
         results: list[PGresult] = []
         while True:
             unsent = libpq.flush()
-            (self._both if unsent else self._readable).poll()
+            (self._both if unsent else self._readable).poll(LOOK_MS)
             libpq.consume_input()
             while not libpq.is_busy():
                 result = libpq.get_result()

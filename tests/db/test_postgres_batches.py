@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy.exc
 from sqlalchemy import Connection, bindparam, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError, ProgrammingError
 
 from db import locks, postgres_seat, postgres_writer, statements
 from db.calls import side_by_side
@@ -35,6 +35,10 @@ WAITING = 40
 
 def slugs(rows: Rows) -> list[str]:
     return [row["slug"] for row in rows(SLUGS)]
+
+
+def backend_of(tx: Connection) -> int:
+    return int(tx.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
 
 
 def send(tx: Connection, slug: str) -> None:
@@ -366,6 +370,66 @@ async def test_nothing_is_committed_behind_the_back_of_a_caller_who_left(databas
         release.set()
     assert all(isinstance(one, Unavailable) for one in found)
     assert slugs(rows) == []
+
+
+async def test_after_a_statement_that_cannot_even_be_prepared_nothing_runs(database: Database, rows: Rows) -> None:
+    """It is prepared before BEGIN is sent: what came after it would be committed by itself."""
+
+    def swallow(tx: Connection) -> None:
+        with contextlib.suppress(ProgrammingError):
+            Statement(text("SELECT 1 FROM no_such_table")).rows(tx, {})
+        with contextlib.suppress(InternalError):
+            add(tx, "through SQLAlchemy")
+        with contextlib.suppress(InternalError):
+            COUNT.rows(tx, {"slug": "a"})
+        send(tx, "sent")
+
+    with pytest.raises(RuntimeError, match="nothing was committed"):
+        await database.write(swallow)
+    assert slugs(rows) == []
+    await database.write(add, "next")
+    assert slugs(rows) == ["next"]
+
+
+async def test_a_failure_in_company_costs_no_connection(database: Database) -> None:
+    @side_by_side
+    def through_sqlalchemy(tx: Connection, slug: str) -> int:
+        send(tx, slug)
+        backend = backend_of(tx)
+        if slug == "7":
+            raise ValueError(slug)
+        return backend
+
+    before = await crowd(database, lambda tx, _slug: backend_of(tx))
+    found = await crowd(database, through_sqlalchemy)
+    assert [type(one) for one in found if not isinstance(one, int)] == [ValueError]
+    assert len({*before, *found}) <= WRITERS + 1  # and the error
+
+
+async def test_who_left_takes_nobody_along(database_url: str, rows: Rows) -> None:
+    """Some were asked long ago: the transaction they are in is late for them, and in time for the others."""
+    entered, release = threading.Event(), threading.Event()
+
+    @side_by_side
+    def slow(tx: Connection, slug: str) -> str:
+        send(tx, slug)
+        entered.set()
+        release.wait(10)
+        return str(tx.execute(TRANSACTION).scalar_one())
+
+    async with Database(database_url, deadline_s=0.6) as database:
+        async with busy(database):
+            early = [asyncio.create_task(database.write(slow, f"early {n}")) for n in range(4)]
+            await asyncio.sleep(0.4)
+            late = [asyncio.create_task(database.write(slow, f"late {n}")) for n in range(8)]
+            await asyncio.sleep(0)
+        await asyncio.to_thread(entered.wait, 10)
+        await asyncio.sleep(0.3)  # now the early ones have left
+        release.set()
+        found = await asyncio.gather(*early, *late, return_exceptions=True)
+    assert [type(one) for one in found] == [Unavailable] * 4 + [str] * 8
+    assert len(set(found[4:])) <= WRITERS
+    assert [slug for slug in slugs(rows) if slug.startswith("late")] == [f"late {n}" for n in range(8)]
 
 
 async def test_a_value_the_driver_refuses_is_refused_as_it_is_sent(database: Database, rows: Rows) -> None:
