@@ -78,6 +78,7 @@ def quiet_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does a logger, once used, keep what one test has configured."""
     configure = structlog.configure
     monkeypatch.setattr(structlog, "configure", lambda **how: configure(**how | {"cache_logger_on_first_use": False}))
+    structlog.reset_defaults()  # a level, say, that whatever ran before has set
     structlog.configure(processors=[_drop])
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from db import copies, people
-from db.database import Database, Unavailable, WrongDatabase, database_file, place, transaction
+from db.database import Database, Unavailable, WrongDatabase, database_file, place, savepoint, transaction
 from db.people import Person
 from db.postgres import PostgresServer
 from db.statements import go_direct
@@ -102,10 +102,8 @@ def test_an_error_does_not_quote_the_row(database_url: str, direct: bool) -> Non
         if direct:
             go_direct(tx)
         people.add(tx, ADA, 0)
-        tx.exec_driver_sql("SAVEPOINT here")
-        with pytest.raises(IntegrityError, match="uq_users") as broken:
+        with pytest.raises(IntegrityError, match="uq_users") as broken, savepoint(tx):
             people.add(tx, ADA, 0)
-        tx.exec_driver_sql("ROLLBACK TO here")
     assert "ada@" not in str(broken.value) + str(broken.value.orig)
 
 
