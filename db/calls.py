@@ -12,7 +12,6 @@ from db.errors import FAULTS, Unavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
 SIDE_BY_SIDE: set[Callable[..., Any]] = set()
 
 

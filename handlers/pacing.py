@@ -31,10 +31,11 @@ TURN: ContextVar[Turn | None] = ContextVar("TURN", default=None)  # of the reque
 async def turn(wait: Wait) -> AsyncIterator[None]:
     """Waits for a turn; one request may be made within, by a client with the hook `in_turn`."""
     found = await wait()
-    TURN.set(found)
+    mine = TURN.set(found)
     try:
         yield
     finally:
+        TURN.reset(mine)
         if found is not None:
             found.over()
 
