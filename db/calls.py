@@ -1,4 +1,4 @@
-"""A `write` on its way to a writer thread and back: what to run, who waits for it, and whose fault a failure is."""
+"""A `write` on its way to a writer and back: what to run, who waits for it, and whose fault a failure is."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -12,7 +12,16 @@ from db.errors import FAULTS, Unavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
+SHORT: set[Callable[..., Any]] = set()
 SIDE_BY_SIDE: set[Callable[..., Any]] = set()
+
+
+def short(fn: Callable[P, R]) -> Callable[P, R]:
+    """Calls of this function may run on the event loop (SQLite): however much is stored, they are over in a few
+    milliseconds, and they wait for nothing.
+    """
+    SHORT.add(fn)
+    return fn
 
 
 def side_by_side(fn: Callable[P, R]) -> Callable[P, R]:
@@ -40,6 +49,11 @@ class Call:
     def abreast(self) -> bool:
         """Whether it may run side by side with others of its kind in one transaction."""
         return self.fn in SIDE_BY_SIDE
+
+    @property
+    def short(self) -> bool:
+        """Whether it may run on the event loop."""
+        return self.fn in SHORT
 
     @property
     def abandoned(self) -> bool:
@@ -70,7 +84,7 @@ def translate(error: BaseException) -> Exception:
         return Unavailable.because(error)
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    bug = RuntimeError(f"a function on the writer thread raised {type(error).__name__}")
+    bug = RuntimeError(f"a function of a transaction raised {type(error).__name__}")
     bug.__cause__ = error  # itself, it would end the event loop, or no future would take it
     return bug
 

@@ -1,7 +1,7 @@
 """The only door to the database: two verbs, and nobody else begins, commits or rolls back.
 
-`write` runs a function on a writer thread (SQLite: the one, many callers to a commit; PostgreSQL: one of a
-few, some callers to a commit when there is a crowd); `read` runs it on a snapshot that cannot write. Such a
+`write` runs a function in a transaction (SQLite: one at a time, many callers to a commit; PostgreSQL: on one of
+a few threads, some callers to a commit when there is a crowd); `read` runs it on a snapshot that cannot write. Such a
 function is ordinary (`def`), takes `tx: sqlalchemy.Connection` first, has no effect outside it, and so may be
 run again.
 """
@@ -19,8 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import statements
 from db.errors import Unavailable, WrongDatabase
+from db.marked import Due
 from db.sqlite import SqliteFile
-from db.writer import Due, Writer
+from db.writer import Writer
 
 if TYPE_CHECKING:
     from db.postgres import PostgresServer
@@ -82,13 +83,13 @@ class Database:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await asyncio.to_thread(self._writer.stop)
+        await self._writer.stop()
         assert self._readers is not None
         await self._readers.dispose()
 
     async def write(self, fn: TxFunction[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a transaction; return once it is durable. Raises Unavailable when the database cannot take it."""
-        return await self._writer.submit(fn, args, kwargs)  # type: ignore[no-any-return]
+        return await self._writer.submit(fn, args, kwargs)
 
     async def read(self, fn: TxFunction[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` on one consistent snapshot in which nothing can be written."""

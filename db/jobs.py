@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
 
-from db import writer
+from db.marked import marked
 
 TASK = "deliver"  # the name of the job that delivers one mark; its queue is the sink
 
@@ -32,5 +32,5 @@ def wake_unserved(tx: Connection, sinks: Iterable[str], now: int, most: int) -> 
     """Have a job made for marks that are due and have none; returns for how many."""
     rows = tx.execute(UNSERVED, {"now": now, "sinks": list(sinks), "most": most})
     found = [(row[0], row[1], row[2], row[3]) for row in rows]
-    writer.marked(tx, found)
+    marked(tx, found)
     return len(found)

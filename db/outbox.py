@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from db import writer
+from db.marked import marked
 from db.statements import Statement
 from db.tables import OPEN
 from db.tables import sync_actions as t
@@ -151,14 +151,14 @@ def mark(tx: Connection, workspace_id: int, sinks: Iterable[str], key: str, now:
     for sink in sinks:
         row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
         MARK.send(tx, row)
-        writer.marked(tx, [(workspace_id, sink, key, now)])
+        marked(tx, [(workspace_id, sink, key, now)])
 
 
 def mark_many(tx: Connection, workspace_id: int, sink: str, keys: Iterable[str], now: int) -> int:
     marks = [(workspace_id, sink, key, now) for key in keys]
     if marks:
         MARK.send_many(tx, [dict(zip(_ROW, (*mark, now), strict=True)) for mark in marks])
-        writer.marked(tx, marks)
+        marked(tx, marks)
     return len(marks)
 
 
@@ -166,13 +166,13 @@ def post(tx: Connection, workspace_id: int, sink: str, key: str, payload: Any, n
     """Send a message that is not state, once: a second post of the same key changes nothing, and is False."""
     row = {"workspace_id": workspace_id, "sink": sink, "key": key, "available_at": now, "marked_at": now}
     first = POST.run(tx, {**row, "payload": payload}) == 1
-    writer.marked(tx, [(workspace_id, sink, key, now)])
+    marked(tx, [(workspace_id, sink, key, now)])
     return first
 
 
 def wake(tx: Connection, workspace_id: int, sink: str, key: str, at: int) -> None:
     """Have this mark looked at, at `at` (ms)."""
-    writer.marked(tx, [(workspace_id, sink, key, at)])
+    marked(tx, [(workspace_id, sink, key, at)])
 
 
 def claim(tx: Connection, sink: str, token: str, now: int, most: int) -> list[Claim]:
@@ -224,7 +224,7 @@ def settle(
     if settled is None:
         return False
     if settled[0] == "due":
-        writer.marked(tx, [(claim.workspace_id, claim.sink, claim.key, settled[1])])
+        marked(tx, [(claim.workspace_id, claim.sink, claim.key, settled[1])])
     return True
 
 
@@ -295,7 +295,7 @@ def detail(tx: Connection, id_: int) -> dict[str, Any] | None:
 def retry(tx: Connection, ids: Iterable[int], now: int) -> int:
     """Make dead (or delayed) marks due now; returns how many."""
     due = [(row[0], row[1], row[2], row[3]) for id_ in ids for row in tx.execute(RETRY, {"of_id": id_, "now": now})]
-    writer.marked(tx, due)
+    marked(tx, due)
     return len(due)
 
 

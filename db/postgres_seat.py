@@ -21,10 +21,10 @@ from sqlalchemy.exc import DBAPIError
 from db import locks
 from db.calls import Call, translate
 from db.errors import Unavailable
+from db.marked import MARKED, Due
 from db.postgres_cursor import Cursor
 from db.postgres_wire import OUTDATED
 from db.statements import DRIVER, go_direct
-from db.writer import MARKED, Due
 
 BeforeCommit = Callable[[Connection, Sequence[Due]], None]
 

@@ -51,10 +51,13 @@ class PostgresWriter:
             thread.start()
         self._bell.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Finish what is queued, then end the threads."""
         self._stopping = True
         self._calls.end()
+        await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
         until = time.monotonic() + self.deadline_s + STOP_GRACE_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 
 from db import inbox
-from db.calls import side_by_side
+from db.calls import short, side_by_side
 from db.database import Database
 from db.errors import FAULTS
 from db.statements import flush
@@ -123,6 +123,7 @@ def headers_of(request: Request) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers.raw)}
 
 
+@short
 @side_by_side
 def accept(tx: Connection, source: Source, message: Message, body: bytes, context: Context, now: int) -> str:
     """The whole of one event, in one transaction. Raises HandlerFailed."""

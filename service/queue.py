@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from db import jobs, outbox
 from db.database import Database, Unavailable
 from db.jobs import TASK
-from db.writer import Due
+from db.marked import Due
 from handlers.registry import Context, Sink
 from service.clock import now_ms
 from service.leases import Attempt, take_one

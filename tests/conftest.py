@@ -4,7 +4,7 @@ A test that asks for one runs once on SQLite and once on PostgreSQL (see tests/p
 and `postgresql_only(reason)` mark those that are about one of them. `--database sqlite` leaves the other out.
 
 Two rules hold for every test. Logs are silent, but pass through structlog, so `structlog.testing.capture_logs`
-works. A socket that connects on the writer thread raises: no transaction may wait for a network.
+works. A socket that connects in a transaction raises: none may wait for a network.
 """
 
 import functools
@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from db.calls import Call
 from db.database import Database
 from handlers.oncall import planning, replanning
 from tests import postgres
@@ -33,10 +34,28 @@ Rows = Callable[..., list[dict[str, Any]]]
 MISSING = pytest.StashKey[str]()
 
 
-def _no_network_in_transactions(event: str, _args: tuple[object, ...]) -> None:
-    if event == "socket.connect" and threading.current_thread().name.startswith("rollcall-writer"):
-        raise AssertionError("a socket was opened on the writer thread: no transaction may wait for a network")
+class _Here(threading.local):
+    calls_running = 0
 
+
+_here = _Here()
+_run = Call.run
+
+
+def _run_watched(call: Call, tx: Connection) -> None:
+    _here.calls_running += 1
+    try:
+        _run(call, tx)
+    finally:
+        _here.calls_running -= 1
+
+
+def _no_network_in_transactions(event: str, _args: tuple[object, ...]) -> None:
+    if event == "socket.connect" and _here.calls_running:
+        raise AssertionError("a socket was opened in a transaction: none may wait for a network")
+
+
+Call.run = _run_watched  # type: ignore[method-assign]
 
 sys.addaudithook(_no_network_in_transactions)
 gc.disable()  # until everything is collected (`pytest_collection_finish`): nothing that modules make is rubbish

@@ -85,3 +85,12 @@ async def together(database: Database, *calls: tuple[Any, ...]) -> list[Any]:
         tasks = [asyncio.create_task(database.write(*call)) for call in calls]
         await asyncio.sleep(0)
     return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ask_and_leave(database: Database, slug: str) -> None:
+    """A caller who is gone before the turn of the call comes."""
+    async with busy(database):
+        task = asyncio.create_task(database.write(add, slug))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)

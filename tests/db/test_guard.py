@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection
 
+from db import calls
 from db.database import Database
 
 Address = tuple[str, int]
@@ -23,8 +24,12 @@ def connect(_tx: Connection | None, address: Address) -> None:
         client.connect(address)
 
 
-async def test_a_socket_on_the_writer_thread_fails(database: Database, listening: Address) -> None:
-    with pytest.raises(AssertionError, match="writer thread"):
+@pytest.mark.parametrize("short", [False, True])
+async def test_a_socket_in_a_transaction_fails(
+    database: Database, listening: Address, short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "SHORT", {connect} if short else set())
+    with pytest.raises(AssertionError, match="in a transaction"):
         await database.write(connect, listening)
 
 

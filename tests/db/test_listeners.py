@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import Connection
 
-from db import outbox, writer
+from db import outbox
 from db.database import Database, transaction
+from db.marked import marked as say_marked
 from tests.db.calls import add, add_and_raise, break_a_deferred_key, together
 
 SOON_S = 5.0  # it takes 0.05 s, 1 s after a lost connection; the rest is for a loaded machine
@@ -44,7 +45,7 @@ async def wakes(database: Database) -> Wakes:
 
 
 def marked(tx: Connection) -> None:
-    writer.marked(tx, [(1, "notion", "person:1", 0)])
+    say_marked(tx, [(1, "notion", "person:1", 0)])
 
 
 def mark(tx: Connection) -> None:

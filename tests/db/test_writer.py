@@ -13,7 +13,17 @@ from sqlalchemy.exc import IntegrityError
 
 import db.writer
 from db.database import Database, Unavailable, savepoint, transaction
-from tests.db.calls import SLUGS, add, add_and_raise, break_a_deferred_key, busy, driver, together, writers
+from tests.db.calls import (
+    SLUGS,
+    add,
+    add_and_raise,
+    ask_and_leave,
+    break_a_deferred_key,
+    busy,
+    driver,
+    together,
+    writers,
+)
 
 Rows = Callable[..., list[dict[str, Any]]]
 
@@ -215,11 +225,7 @@ async def test_a_call_whose_deadline_passed_in_the_queue_is_never_run(database_u
 
 
 async def test_a_call_whose_caller_left_is_never_run(database: Database, rows: Rows) -> None:
-    async with busy(database):
-        task = asyncio.create_task(database.write(add, "left"))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.sleep(0)
+    await ask_and_leave(database, "left")
     await database.write(add, "next")
     assert slugs(rows) == ["next"]
 

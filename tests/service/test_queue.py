@@ -12,9 +12,10 @@ from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
 import migrations
-from db import limits, outbox, writer
+from db import limits, outbox
 from db.database import Database, place, transaction
 from db.jobs import wake_unserved
+from db.marked import MARKED
 from db.outbox import LEASE_MS
 from db.postgres import PostgresServer
 from handlers.registry import Context, Delivered
@@ -101,7 +102,7 @@ async def test_all_jobs_of_a_transaction_are_one_statement(database_url: str, mo
     with transaction(database_url) as tx:
         raise_many(tx)
         monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-        defer(tx, tx.info[writer.MARKED])
+        defer(tx, tx.info[MARKED])
         monkeypatch.undo()
         assert tx.execute(text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 51
     assert len(calls) == 1
