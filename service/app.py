@@ -146,12 +146,8 @@ class Webhooks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        try:
-            answer = await request.app.state.service.intake.receive(self.source, request)
-            response = answer_json(answer.status, answer.body)
-        except HTTPException as error:  # a body that turned out too large
-            response = await http_error(request, error)
-        await response(scope, receive, send)
+        answer = await request.app.state.service.intake.receive(self.source, request)
+        await answer_json(answer.status, answer.body)(scope, receive, send)
 
 
 async def healthz(_request: Request) -> Response:
