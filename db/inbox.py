@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, null, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements import Statement
@@ -61,6 +61,17 @@ WAITING = Statement(
     select(*STORED)
     .where(t.c.source == bindparam("source"), t.c.waiting_for == bindparam("waiting_for"))
     .order_by(t.c.id)
+    .limit(bindparam("most", type_=BigInteger))
+)
+PUT_OFF = Statement(
+    update(t)
+    .where(t.c.source == bindparam("of_source"), t.c.waiting_for == bindparam("for_whom"))
+    .values(
+        status="failed",
+        error="others that waited with it went first; it is run by itself",
+        available_at=bindparam("available_at"),
+        waiting_for=null(),
+    )
 )
 _due = (
     select(t.c.id)
@@ -141,9 +152,14 @@ def refuse(tx: Connection, source: str, event_id: str, body: bytes, error: str, 
     return True
 
 
-def waiting_for(tx: Connection, source: str, external_id: str) -> list[Stored]:
+def waiting_for(tx: Connection, source: str, external_id: str, most: int) -> list[Stored]:
     """Events that came before the person they speak of, in order of arrival."""
-    return [Stored(*row) for row in WAITING.rows(tx, {"source": source, "waiting_for": external_id})]
+    return [Stored(*row) for row in WAITING.rows(tx, {"source": source, "waiting_for": external_id, "most": most})]
+
+
+def put_off(tx: Connection, source: str, external_id: str, now: int) -> None:
+    """Nothing keeps what waits for this id waiting any longer: each is run by itself, now."""
+    PUT_OFF.send(tx, {"of_source": source, "for_whom": external_id, "available_at": now})
 
 
 def take_due(tx: Connection, now: int, most: int) -> list[Stored]:

@@ -80,7 +80,6 @@ class Seat:
             if "locked" not in str(error) or error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
                 raise
             return False
-        self.tx.info.pop(MARKED, None)
         return True
 
     def run(self, calls: Iterable[Call]) -> bool:

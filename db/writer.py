@@ -22,7 +22,7 @@ T = TypeVar("T")
 QUEUE_LIMIT = 1_000  # calls waiting; past it a caller is told to come back
 BATCH_LIMIT = 64  # calls in one commit: more gains nothing and delays the first
 CROWD = 8  # calls in one batch that make the writer expect more
-GATHER_S = 0.002  # how long a writer under load waits for company; a call that comes alone is not held up
+GATHER_S = 0.002  # how long a writer under load waits for company; while calls come one by one, none is held up
 FOLD_AFTER = 1_000  # calls: about 30 MB of WAL
 LOOK_AROUND_S = 0.05  # how often an idle writer asks whether another process committed
 
@@ -49,7 +49,9 @@ class Writer:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._seat = Seat(self.file)
         self._loop = loop
+        self._stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollcall-writer")
+        self._thread.submit(lambda: None)  # a system that has no thread for us says so here, and not under load
         self._serving = loop.create_task(self._serve())
 
     async def stop(self) -> None:
@@ -57,7 +59,7 @@ class Writer:
         self._stopping = True
         self._stirred.set()
         await asyncio.wait([self._serving])
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False)
 
     def busy_for_s(self) -> float:
         since = self._busy_since
@@ -83,7 +85,7 @@ class Writer:
         while self._calls or not self._stopping:
             if not self._calls:
                 await self._pause()
-            if self._crowded or len(self._calls) > 1:
+            if self._crowded or 1 < len(self._calls) < BATCH_LIMIT:
                 await asyncio.sleep(GATHER_S)
             batch = self._take(1)
             if batch or self.listeners:
@@ -124,6 +126,7 @@ class Writer:
             return
         batch += self._take(BATCH_LIMIT - len(batch))  # whoever came while the lock was waited for
         self._crowded = len(batch) >= CROWD
+        # Who waits together has no order among themselves: each is answered after the COMMIT of all.
         undone = not self._seat.run(call for call in batch if call.short)
         rest = [call for call in batch if not call.short]
         if await self._there(self._seat.commit, batch, rest, undone):
@@ -157,7 +160,7 @@ class Writer:
 
     def _notify(self) -> None:
         for listener in self.listeners:
-            listener()
+            self._loop.call_soon(listener)
 
 
 def _give_up(batch: list[Call], error: Exception) -> None:

@@ -9,11 +9,15 @@ from handlers.alerts import alert
 from handlers.registry import Context, Message, Outcome, Source
 
 ALERT_AFTER = 3  # failures of one event
+AT_ONCE = 20  # events that one transaction runs; however many waited, it is short
 
 
 def release(tx: Connection, source: Source, external_id: str, context: Context, now: int) -> None:
-    """Run what waited for this id; whoever records it for the first time, from an event or a list, calls this."""
-    for event in inbox.waiting_for(tx, source.name, external_id):
+    """Run what waited for this id, the rest in transactions of their own, soon; whoever records it for the first time,
+    from an event or a list, calls this.
+    """
+    waited = inbox.waiting_for(tx, source.name, external_id, AT_ONCE)
+    for event in waited:
         try:
             with savepoint(tx):
                 message = source.parse(event.body, event.event_id)
@@ -24,6 +28,8 @@ def release(tx: Connection, source: Source, external_id: str, context: Context, 
             raise
         except Exception as error:  # noqa: BLE001 - it must not keep the person from arriving
             note_failure(tx, event, f"{type(error).__name__}: {error}"[:500], context, now)
+    if len(waited) == AT_ONCE:
+        inbox.put_off(tx, source.name, external_id, now)
 
 
 def become(tx: Connection, source: Source, event_id: str, outcome: Outcome) -> None:

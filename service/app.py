@@ -77,9 +77,11 @@ class Service:
 
     async def _retry_failed_events(self) -> None:
         while True:
+            due = None
             with contextlib.suppress(Unavailable):
-                await self.intake.retry_due()
-            await asyncio.sleep(RETRY_LOOK_S)
+                due = await self.intake.retry_due()
+            if due is None or due > now_ms():
+                await asyncio.sleep(RETRY_LOOK_S)
 
 
 async def begin_on(database: Database, settings: Settings, context: Context) -> None:

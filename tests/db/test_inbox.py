@@ -73,15 +73,26 @@ def test_waiting_events_are_found_by_whom_they_wait_for_in_order_of_arrival(tx: 
     for number, whom in enumerate(["ada", "bob", "ada"]):
         take(tx, f"msg_{number}")
         inbox.become(tx, "clerk", f"msg_{number}", "waiting", waiting_for=whom)
-    assert [event.event_id for event in inbox.waiting_for(tx, "clerk", "ada")] == ["msg_0", "msg_2"]
-    assert inbox.waiting_for(tx, "slack", "ada") == []
+    assert [event.event_id for event in inbox.waiting_for(tx, "clerk", "ada", 9)] == ["msg_0", "msg_2"]
+    assert [event.event_id for event in inbox.waiting_for(tx, "clerk", "ada", 1)] == ["msg_0"]
+    assert inbox.waiting_for(tx, "slack", "ada", 9) == []
+
+
+def test_waiting_events_that_are_put_off_are_due_by_themselves(tx: Connection) -> None:
+    for number, whom in enumerate(["ada", "bob", "ada"]):
+        take(tx, f"msg_{number}")
+        inbox.become(tx, "clerk", f"msg_{number}", "waiting", waiting_for=whom)
+    inbox.put_off(tx, "clerk", "ada", 1_000)
+    assert inbox.waiting_for(tx, "clerk", "ada", 9) == []
+    assert [event.event_id for event in inbox.waiting_for(tx, "clerk", "bob", 9)] == ["msg_1"]
+    assert [(event.event_id, event.attempts) for event in inbox.take_due(tx, 1_000, 9)] == [("msg_0", 0), ("msg_2", 0)]
 
 
 def test_an_event_that_was_decided_waits_no_more(tx: Connection) -> None:
     take(tx, "msg_1")
     inbox.become(tx, "clerk", "msg_1", "waiting", waiting_for="ada")
     inbox.become(tx, "clerk", "msg_1", "applied")
-    assert inbox.waiting_for(tx, "clerk", "ada") == []
+    assert inbox.waiting_for(tx, "clerk", "ada", 9) == []
 
 
 def test_a_failed_event_is_tried_after_5_s_30_s_5_min_then_every_15_min(tx: Connection) -> None:
@@ -99,7 +110,7 @@ def test_an_event_that_failed_while_waiting_waits_for_its_retry_only(tx: Connect
     event = take(tx, "msg_1")
     inbox.become(tx, "clerk", "msg_1", "waiting", waiting_for="ada")
     inbox.fail(tx, event, "boom", 0)
-    assert inbox.waiting_for(tx, "clerk", "ada") == []
+    assert inbox.waiting_for(tx, "clerk", "ada", 9) == []
     assert inbox.next_due(tx) == RETRY_AFTER_MS[0]
 
 

@@ -58,7 +58,7 @@ def live_a_day(tx: Connection) -> None:
     limits.take(tx, "notion", 333, NOW)
     limits.take(tx, "notion", 333, NOW)
     limits.pause(tx, "notion", "down", NOW)
-    assert inbox.waiting_for(tx, "clerk", "nobody") == []
+    assert inbox.waiting_for(tx, "clerk", "nobody", 9) == []
     assert outbox.next_at(tx, "notion") == NOW
 
 

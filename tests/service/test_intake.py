@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,11 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from db import inbox
+from handlers import waiting
 from handlers.clerk import events as clerk
 from handlers.registry import APPLIED, Context, Outcome
 from handlers.slack import events as slack
-from service import intake
+from service import app, intake
 from service.clock import now_ms
 from service.sandbox.senders import Platform
 from tests.service.web import SINKS, Serve, Web, fixture
@@ -219,6 +221,26 @@ async def test_a_start_retries_every_failed_event_at_once(serve: Serve, broken: 
         assert web.statuses() == ["applied"]
 
 
+async def test_while_more_are_due_it_goes_on_without_a_pause(
+    serve: Serve, broken: Callable[[Platform], Repair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "RETRY_LOOK_S", 3_600.0)
+    monkeypatch.setattr(intake, "TAKEN_AT_ONCE", 2)
+    async with serve() as web:
+        repair = broken("clerk")
+        for number in range(5):
+            await web.send("clerk", fixture("clerk/user.created"), event_id=f"msg_{number}")
+        repair()
+    async with serve() as web:  # its start makes all five due
+        looking = asyncio.create_task(web.service._retry_failed_events())
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if "failed" not in web.statuses():
+                break
+        looking.cancel()
+        assert "failed" not in web.statuses()
+
+
 async def test_one_event_sent_ten_times_at_once_is_applied_once(web: Web) -> None:
     await web.clerk(fixture("clerk/user.created"))
     session = fixture("clerk/session.created")
@@ -238,6 +260,24 @@ async def test_sessions_wait_for_their_person_and_are_applied_with_them(web: Web
     assert web.statuses() == ["applied"] * 3
     assert web.data(MAREN)["session_count"] == 1
     assert all(event["waiting_for"] is None for event in web.events())
+
+
+async def test_however_many_waited_each_is_applied_once_a_few_to_a_transaction(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "AT_ONCE", 3)
+    monkeypatch.setattr(intake, "TAKEN_AT_ONCE", 2)
+    session = fixture("clerk/session.created")
+    for number in range(8):
+        assert await web.send("clerk", session, event_id=f"msg_{number}")
+    await web.clerk(fixture("clerk/user.created"))
+    assert Counter(web.statuses()) == {"applied": 4, "failed": 5}
+    assert web.data(MAREN)["session_count"] == 3
+    while await web.service.intake.retry_due():
+        """Two at a time."""
+    assert set(web.statuses()) == {"applied"}
+    assert web.data(MAREN)["session_count"] == 8
+    assert web.rows("SELECT error FROM webhook_events WHERE error IS NOT NULL") == []
 
 
 async def test_sessions_that_wait_for_a_person_who_is_deleted_are_let_go(web: Web) -> None:
