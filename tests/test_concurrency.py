@@ -16,12 +16,16 @@ from sqlalchemy import Connection, text
 from db import inbox, locks, outbox, user_data
 from db.calls import side_by_side
 from db.database import Database, transaction
+from handlers import waiting
 from handlers.people import enrolling
 from handlers.people.roster import Entry
+from service import intake
+from service.intake import Intake
 from tests import statements
 from tests.databases import new_database
 from tests.statements import ANN, BOB, CONTEXT, NOW, STREAM, Event, Json, Listed, Said, clerk, roster, session, slack
 
+SOURCES = {"clerk": statements.CLERK}
 ROUNDS = 6
 PROCESSES = 2  # in this one, but with threads and connections of their own
 
@@ -86,8 +90,13 @@ async def test_every_trouble_at_once_ends_as_one_after_the_other(crowd: Crowd, s
     assert await crowd.look(statements.told) == serial
 
 
-async def test_sign_ins_of_one_person_are_all_counted(crowd: Crowd) -> None:
-    await crowd.hear([clerk("m0", "ann", ANN), *(session(f"s{n}", "ann", n) for n in range(40))])
+async def test_sign_ins_of_one_person_are_all_counted(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "AT_ONCE", 5)
+    monkeypatch.setattr(intake, "now_ms", lambda: NOW + 1_000)
+    await crowd.hear([*(session(f"s{n}", "ann", n) for n in range(20)), clerk("m0", "ann", ANN)])
+    await crowd.hear([session(f"s{n}", "ann", n) for n in range(20, 40)])
+    for _ in range(3):  # 20 at a time, those that waited and did not go with their person; two processes at once
+        await asyncio.gather(*(Intake(one, SOURCES, CONTEXT).retry_due() for one in crowd.databases))
     (user_id,) = await crowd.look(lambda tx: tx.execute(text("SELECT id FROM users")).scalars().all())
     held = await crowd.look(user_data.load, user_id)
     assert held["session_count"] == 40
