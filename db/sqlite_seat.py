@@ -99,14 +99,14 @@ class Seat:
             return False
         return True
 
-    def commit(self, batch: list[Call], rest: list[Call], undone: bool) -> bool:
-        """Run those that are left of a batch, and COMMIT; all of it once more where it is `undone`.
+    def commit(self, batch: list[Call], undone: bool) -> bool:
+        """Run what is not short of a batch, and COMMIT; all of it once more where it is `undone`.
 
         Whether it made marks due.
         """
         raw = _raw(self.tx)
         try:
-            if undone or not self.run(rest):
+            if undone or not self.run(call for call in batch if not call.short):
                 self._run_again(batch)
             raw.execute("COMMIT")
         except (TransactionDied, sqlite3.Error):

@@ -128,8 +128,7 @@ class Writer:
         self._crowded = len(batch) >= CROWD
         # Who waits together has no order among themselves: each is answered after the COMMIT of all.
         undone = not self._seat.run(call for call in batch if call.short)
-        rest = [call for call in batch if not call.short]
-        if await self._there(self._seat.commit, batch, rest, undone):
+        if await self._there(self._seat.commit, batch, undone):
             self._notify()
 
     async def _begin(self, batch: list[Call]) -> bool:
