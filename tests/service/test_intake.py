@@ -269,8 +269,8 @@ async def test_however_many_waited_each_is_applied_once_a_few_to_a_transaction(
     monkeypatch.setattr(intake, "TAKEN_AT_ONCE", 2)
     session = fixture("clerk/session.created")
     for number in range(8):
-        assert await web.send("clerk", session, event_id=f"msg_{number}")
-    await web.clerk(fixture("clerk/user.created"))
+        assert await web.clerk(session, event_id=f"msg_{number}") == "waiting"
+    assert await web.clerk(fixture("clerk/user.created")) == "applied"
     assert Counter(web.statuses()) == {"applied": 4, "failed": 5}
     assert web.data(MAREN)["session_count"] == 3
     while await web.service.intake.retry_due():

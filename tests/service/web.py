@@ -81,7 +81,7 @@ class Web:
         """Signed, unless `headers` are given. Each send is a new message, unless `event_id` repeats one (Clerk)."""
         raw = to_body(body)
         if headers is None:
-            headers = sign(platform, raw, event_id or f"msg_{next(NUMBERS)}")
+            headers = sign(platform, raw, event_id or f"msg_unnamed_{next(NUMBERS)}")
         items = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
         return await self.client.post(PATHS[platform], content=raw, headers=[*items, *_json_type(items)])
 
