@@ -39,10 +39,6 @@ RETRY_AFTER_S = 2
 RETRY_LOOK_S = 5.0  # how often failed events are looked at
 
 
-class NotMigrated(Exception):
-    """The database's schema is not this version's: run `rollcall migrate`."""
-
-
 @dataclass(slots=True)
 class Service:
     """Everything that runs in one process, put together from the settings."""
@@ -86,8 +82,7 @@ class Service:
 
 async def begin_on(database: Database, settings: Settings, context: Context) -> None:
     """What every process does before its work, however many there are. Raises NotMigrated."""
-    if why := migrations.complaint(await database.read(migrations.current)):
-        raise NotMigrated(why)
+    migrations.must_be_current(await database.read(migrations.current))
     await database.write(begin, context, platforms.jobs(settings, context), now_ms())
 
 

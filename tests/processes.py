@@ -23,11 +23,12 @@ from typing import Self, TextIO
 # of every later look of the garbage collector, which `serve` asks for at its start.
 STARTER = """
 import gc, json, os, sys
-from service.cli import main
-import aiosqlite, anyio._backends._asyncio, certifi, h11, holidays.countries, procrastinate, sqlalchemy.dialects.sqlite
-import uvicorn.protocols.http.httptools_impl, uvloop
+from service.cli import command_line, main
+import aiosqlite, alembic.command, anyio._backends._asyncio, certifi, h11, holidays.countries
+import procrastinate, sqlalchemy.dialects.sqlite, svix.webhooks, uvicorn.protocols.http.httptools_impl, uvloop
 import handlers.slack.bolt, service.cli.processes, service.worker
 
+command_line()
 gc.collect()
 gc.freeze()
 for line in sys.stdin:

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from db import inbox
 from db.database import Database
-from service import platforms
 from service.cli import session
 from service.cli.console import AsJson, heading, legible, note, print_json, print_record, print_rows, printable, say
 from service.cli.exits import Code, Misuse, Problem
@@ -141,6 +140,8 @@ class Replayed:
 
 async def run_again(settings: Settings, database: Database, names: Iterable[str]) -> list[Replayed]:
     """Run each of these events once more, one after the other."""
+    from service import platforms  # noqa: PLC0415 - with every platform's library, which a look need not wait for
+
     intake = Intake(database, platforms.sources(settings), platforms.context(settings))
     return [await _run_one(intake, name) for name in names]
 

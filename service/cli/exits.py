@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from db.database import Unavailable, WrongDatabase
 from handlers.oncall.refusal import Refusal
 from handlers.registry import Refused, SinkDown, Throttled
-from service.app import NotMigrated
+from migrations import NotMigrated
 from service.cli.console import complain
 from service.settings import SettingsError
 

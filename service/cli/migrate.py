@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import migrations
@@ -31,7 +30,7 @@ def migrate(
         session.must_exist(settings)
     before = revision_of(settings)
     if before is not None and before.startswith(migrations.MOVED):
-        session.must_be_current(before)
+        migrations.must_be_current(before)
     if down and before is not None and not yes:
         target = revision or "one revision back"
         typer.confirm(f"Go from {before} to {target}? What is deleted cannot be brought back.", abort=True, err=True)
@@ -70,5 +69,5 @@ def _go(settings: Settings, revision: str | None, *, down: bool) -> None:
             migrations.upgrade(settings.database_url, revision or "head")
     except DBAPIError as error:
         raise Unavailable.because(error) from error
-    except CommandError as error:
+    except migrations.NoSuchRevision as error:
         raise Misuse(f"--revision {revision}: {error}") from error

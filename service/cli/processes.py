@@ -25,7 +25,6 @@ from db.database import transaction
 from service import logs
 from service.app import create_app
 from service.cli.exits import Problem
-from service.cli.session import must_be_current
 from service.connections import Connection, Crowd, crowd
 from service.settings import Settings, load
 
@@ -35,7 +34,7 @@ START_S = 30.0  # for a process to answer its supervisor; on a busy machine it i
 def serve(config: uvicorn.Config, settings: Settings, listeners: list[socket.socket], said: str) -> None:
     """Serve until SIGTERM or Ctrl-C. NotMigrated, or Problem where no process could start; `said` once all answer."""
     with transaction(settings.database_url) as tx:
-        must_be_current(migrations.current(tx))
+        migrations.must_be_current(migrations.current(tx))
     group = _Group(config, listeners)
     group.run_saying(said)
 

@@ -8,7 +8,6 @@ from typing import ParamSpec, TypeVar
 import migrations
 from db.database import Database, TxFunction, database_file
 from service import logs
-from service.app import NotMigrated
 from service.door import open_database
 from service.settings import Settings, load
 
@@ -60,16 +59,11 @@ async def opened(held: Settings) -> AsyncIterator[Database]:
     """The database, open and at this version's revision. It is never created by being looked at."""
     must_exist(held)
     async with open_database(held, deadline_s=DEADLINE_S) as database:
-        must_be_current(await database.read(migrations.current))
+        migrations.must_be_current(await database.read(migrations.current))
         yield database
 
 
 def must_exist(held: Settings) -> None:
     path = database_file(held.database_url)
     if path and not path.is_file():
-        raise NotMigrated(f"there is no database {path} yet: run `rollcall migrate`")
-
-
-def must_be_current(revision: str | None) -> None:
-    if why := migrations.complaint(revision):
-        raise NotMigrated(why)
+        raise migrations.NotMigrated(f"there is no database {path} yet: run `rollcall migrate`")

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer.main
 
-from service.cli import app
+from service.cli import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -79,7 +79,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 @cache
 def program() -> Any:
-    return typer.main.get_command(app)
+    return typer.main.get_command(command_line())
 
 
 @cache

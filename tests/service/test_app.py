@@ -12,7 +12,7 @@ from db.database import Database, Unavailable
 from db.identities import Identity
 from handlers.people.recording import record, version
 from handlers.registry import Context
-from service.app import NotMigrated, create_app
+from service.app import create_app
 from service.settings import Settings
 from tests.service.web import SINKS, Serve, Web, fixture
 
@@ -98,7 +98,7 @@ async def test_health_names_nobody(serve: Serve) -> None:
 
 async def test_a_database_behind_the_migrations_stops_the_start(serve: Serve, database_url: str) -> None:
     migrations.downgrade(database_url)
-    with pytest.raises(NotMigrated, match="rollcall migrate"):
+    with pytest.raises(migrations.NotMigrated, match="rollcall migrate"):
         async with serve():
             pass
 

@@ -13,9 +13,10 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from service import logs
-from service.cli import app
+from service.cli import command_line
 from tests.processes import Piped, Starter
 
+APP = command_line()
 Rollcall = Callable[..., Result]
 Process = Callable[..., Piped]
 
@@ -45,7 +46,7 @@ def rollcall(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rollcall
     monkeypatch.setattr(logs, "configure", _quiet)
 
     def run(*arguments: str, answer: str | None = None, **environment: str) -> Result:
-        return CliRunner().invoke(app, list(arguments), input=answer, env=environment, prog_name="rollcall")
+        return CliRunner().invoke(APP, list(arguments), input=answer, env=environment, prog_name="rollcall")
 
     yield run
     structlog.reset_defaults()

@@ -1,5 +1,8 @@
 """What holds for every command: help, exit codes, and errors that are sentences."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,11 @@ import typer
 
 from db.database import Unavailable, WrongDatabase
 from handlers.registry import Gone, Refused, SinkDown, Throttled
-from service.app import NotMigrated
-from service.cli import app, exits, session
+from migrations import NotMigrated
+from service.cli import COMMANDS, command_line, exits, session
 from service.cli.exits import Code, Misuse, Problem, code_of
 from service.settings import SettingsError
-from tests.service.cli.conftest import Process, Rollcall
+from tests.service.cli.conftest import APP, Process, Rollcall
 
 READING = (
     ("people", "list"),
@@ -30,8 +33,13 @@ READING = (
 )
 
 
+LOOKS = (("--version",), ("people", "list"), ("events", "list"), ("actions", "list"))
+LIBRARIES = {"alembic", "aiohttp", "httpx", "icalendar", "notion_client", "slack_bolt", "slack_sdk", "svix"}
+ROOT = Path(__file__).parents[3]
+
+
 def commands(found: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    found = found or typer.main.get_command(app)
+    found = found or typer.main.get_command(APP)
     yield path, found
     for name, inner in getattr(found, "commands", {}).items():
         yield from commands(inner, (*path, name))
@@ -53,6 +61,29 @@ def test_every_command_has_help(path: tuple[str, ...], command: Any, rollcall: R
     shown = rollcall(*path, "--help")
     assert shown.exit_code == 0
     assert "Usage:" in shown.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_loaded_alone_is_the_one_of_the_whole(name: str) -> None:
+    alone = typer.main.get_command(command_line([name]))
+    whole = shape(typer.main.get_command(APP))
+    assert shape(alone) == {path: shown for path, shown in whole.items() if path[:1] in ((), (name,))}
+
+
+def shape(found: Any) -> dict[tuple[str, ...], tuple[str, list[str]]]:
+    return {path: (inner.help, [parameter.name for parameter in inner.params]) for path, inner in commands(found)}
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=" ".join)
+def test_a_look_at_the_database_waits_for_no_platforms_library(words: tuple[str, ...], folder: Path) -> None:
+    script = "import sys, service.cli\ntry: service.cli.main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    run = [sys.executable, "-c", script, *words]
+    ended = subprocess.run(  # noqa: S603
+        run, check=False, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    imported = {name.partition(".")[0] for name in ended.stderr.split()}
+    assert imported & LIBRARIES == set()
 
 
 @pytest.mark.parametrize(("path", "command"), LEAVES, ids=name_of)
