@@ -106,8 +106,8 @@ class PostgresWriter:
                 self._notify()
                 assert self._bell is not None
                 self._bell.ring()
+            self._busy_since.pop(me, None)  # before the answers: whoever writes next finds this thread free
             self._post(functools.partial(deliver, batch))
-            self._busy_since.pop(me, None)
         seat.leave()
 
     def _share(self, waiting: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
@@ -93,8 +94,8 @@ def test_a_failing_migration_leaves_nothing_behind(url: str, monkeypatch: pytest
         real(*_args)
         raise ZeroDivisionError
 
-    real = migrations.command.upgrade
-    monkeypatch.setattr(migrations.command, "upgrade", fail)
+    real = command.upgrade
+    monkeypatch.setattr(command, "upgrade", fail)
     with pytest.raises(ZeroDivisionError):
         migrations.upgrade(url)
     assert catalog(url) == []
