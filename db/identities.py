@@ -64,6 +64,7 @@ AROUND = Statement(
 )
 OF_USER = Statement(select(*COLUMNS).where(t.c.user_id == bindparam("user_id")))
 OF_PROVIDER = select(*COLUMNS).where(t.c.provider == bindparam("provider")).order_by(t.c.external_id)
+IDS = Statement(select(t.c.external_id).where(t.c.provider == bindparam("provider")))
 _put = insert(t)
 PUT = Statement(
     _put.on_conflict_do_update(
@@ -111,6 +112,11 @@ def of_user(tx: Connection, user_id: int) -> list[Identity]:
 
 def of_provider(tx: Connection, provider: str) -> list[Identity]:
     return [Identity(*row) for row in tx.execute(OF_PROVIDER, {"provider": provider})]
+
+
+def ids_of(tx: Connection, provider: str) -> list[str]:
+    """The external ids alone: a fraction of what reading the identities takes."""
+    return [id_ for (id_,) in IDS.rows(tx, {"provider": provider})]
 
 
 def put(tx: Connection, identity: Identity) -> None:

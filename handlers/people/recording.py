@@ -137,9 +137,7 @@ def _neighbours(tx: Connection, old: Identity | None, said: Identity) -> list[Id
     plain = {address for address in addresses if not address.startswith("sha256:")}
     if old and not old.live:
         # It may let go of the address it holds a trace of, and only a roster entry can have been kept from it.
-        plain |= {
-            entry.external_id for entry in identities.of_provider(tx, ROSTER) if trace(entry.external_id) in addresses
-        }
+        plain |= {address for address in identities.ids_of(tx, ROSTER) if trace(address) in addresses}
     return identities.claiming(tx, _with_traces(plain))
 
 

@@ -46,6 +46,13 @@ def test_putting_again_replaces_the_whole_row(tx: Connection) -> None:
     assert not gone.live
 
 
+def test_the_ids_of_a_provider_are_those_of_its_identities(tx: Connection) -> None:
+    identities.put(tx, ADA)
+    identities.put(tx, replace(ADA, external_id="user_bob", deleted_at=7))
+    identities.put(tx, replace(ADA, provider="slack"))
+    assert sorted(identities.ids_of(tx, "clerk")) == sorted([ADA.external_id, "user_bob"])
+
+
 @pytest.mark.parametrize(
     "change",
     [
