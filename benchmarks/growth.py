@@ -97,12 +97,15 @@ def measure(seat: Seat, stream: Iterator[tuple[str, bytes]]) -> float:
     ready = [(SOURCE.parse(body, name), body) for name, body in islice(stream, BATCH * BATCHES)]
     began = time.perf_counter()
     for start in range(0, len(ready), BATCH):
-        assert seat.begin()
+        begun = seat.begin()
+        assert begun
         for message, body in ready[start : start + BATCH]:
             accept(seat.tx, SOURCE, message, body, CONTEXT, now_ms())
         seat.tx.exec_driver_sql("COMMIT")
-    seat.fold()
-    return 1e6 * (time.perf_counter() - began) / len(ready)
+    folded = seat.fold()
+    took = time.perf_counter() - began
+    assert folded
+    return 1e6 * took / len(ready)
 
 
 def main() -> int:

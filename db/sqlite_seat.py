@@ -156,10 +156,13 @@ class Seat:
         seen, self._seen_version = self._seen_version, version
         return version != seen
 
-    def fold(self) -> None:
-        """Fold the WAL into the file."""
-        with contextlib.suppress(Exception):  # a full disk, a reader in the way: it stays in the WAL
-            _raw(self.tx).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def fold(self) -> bool:
+        """Fold the WAL into the file; False where some of it stays (a full disk, a reader in the way)."""
+        try:
+            busy, pages, folded = _raw(self.tx).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except Exception:  # noqa: BLE001 - the writer must outlive it, and finds out by itself what is broken
+            return False
+        return not busy and pages == folded
 
 
 def _raw(tx: Connection) -> sqlite3.Connection:

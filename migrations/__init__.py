@@ -25,13 +25,13 @@ class NotMigrated(Exception):
 
 
 class NoSuchRevision(ValueError):
-    """It is none of ours, or lies on the other side of where the database is."""
+    """Alembic does not know it, or there is no way to it from where the database is."""
 
 
 @functools.cache
 def head() -> str:
-    """The revision this version of Rollcall needs: the last one, and its file is named after it."""
-    return max(file.stem.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*.py"))
+    """The revision this version of Rollcall needs: the last one. Its file is named after it (tests/migrations)."""
+    return max(file.stem.partition("_")[0] for file in (HERE / "versions").glob("[0-9][0-9][0-9]_*.py"))
 
 
 def current(tx: Connection) -> str | None:
@@ -65,7 +65,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str = FIRST) -> None:
-    """Take the database back to `revision`, in one transaction. Data of dropped columns is gone."""
+    """Take the database back to `revision`, in one transaction. Data of dropped columns is gone. NoSuchRevision."""
     _go(url, revision, down=True)
 
 

@@ -16,7 +16,7 @@ from service.cli.exits import Commands, epilog
 
 RUN, LOOK, MOVE, KEEP = "Run", "Look and repair", "Bring in and compare", "Keep and forget"
 
-# As `--help` lists them: the panel, and the modules. The first one has the group (`app`) or a function of that name.
+# The panel of `--help`, and the modules; the first of them has the group (`app`) or a function of that name.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": (RUN, "serve"),
     "worker": (RUN, "worker"),

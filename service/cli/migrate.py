@@ -29,7 +29,7 @@ def migrate(
     if down:
         session.must_exist(settings)
     before = revision_of(settings)
-    if before is not None and before.startswith(migrations.MOVED):
+    if before is not None and before > migrations.head():  # of a newer version, or moved away ("moved:…")
         migrations.must_be_current(before)
     if down and before is not None and not yes:
         target = revision or "one revision back"

@@ -21,7 +21,6 @@ from handlers.oncall.requests import (
     Replan,
     Request,
 )
-from service import platforms
 from service.cli import session
 from service.cli.console import AsJson, note, print_json, print_rows, say
 from service.cli.exits import Misuse
@@ -148,6 +147,8 @@ def off(
 
 def change(make: Make, *, dry_run: bool, as_json: bool) -> None:
     """Show what a request means, and do it unless `dry_run`. Refusal says why it cannot be."""
+    from service import platforms  # noqa: PLC0415 - with every platform's library, which a look need not wait for
+
     now = now_ms()
 
     async def work(held: Settings, database: Database) -> Consequence:

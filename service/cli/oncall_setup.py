@@ -11,7 +11,6 @@ from handlers.oncall.refusal import BadLines
 from handlers.oncall.requests import ChangeSettings, Request, SetHoliday, UnsetHoliday
 from handlers.people import roster as rosters
 from handlers.people.enrolling import enroll
-from service import platforms
 from service.cli import session
 from service.cli.console import LARGEST_ID, AsJson, legible, note, print_json, print_record, print_rows, say
 from service.cli.exits import Misuse
@@ -139,6 +138,8 @@ def _import_roster(file: Path, *, skip_bad: bool, dry_run: bool, as_json: bool) 
     _must_be_good(complaints, file, skip_bad=skip_bad and bool(entries))
     found: dict[str, Any] = {"people": len(entries), "skipped": len(complaints)}
     if not dry_run:
+        from service import platforms  # noqa: PLC0415 - with every platform's library, which a look need not wait for
+
         done = session.write(enroll, entries, platforms.context(session.settings()), now_ms())
         found |= {"added": done.added, "changed": done.changed, "unchanged": done.unchanged}
     print_json({**found, "done": not dry_run}) if as_json else print_record(found)

@@ -33,9 +33,10 @@ READING = (
 )
 
 
-LOOKS = (("--version",), ("people", "list"), ("events", "list"), ("actions", "list"))
+LOOKS = (("--version",), ("people", "list"), ("events", "list"), ("actions", "list"), ("oncall", "show"))
 LIBRARIES = {"alembic", "aiohttp", "httpx", "icalendar", "notion_client", "slack_bolt", "slack_sdk", "svix"}
 ROOT = Path(__file__).parents[3]
+MODULES = [file.stem for file in ROOT.glob("service/cli/*.py") if "\n@app.command(" in file.read_text()]
 
 
 def commands(found: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -68,6 +69,11 @@ def test_a_command_loaded_alone_is_the_one_of_the_whole(name: str) -> None:
     alone = typer.main.get_command(command_line([name]))
     whole = shape(typer.main.get_command(APP))
     assert shape(alone) == {path: shown for path, shown in whole.items() if path[:1] in ((), (name,))}
+
+
+@pytest.mark.parametrize("place", MODULES)
+def test_every_module_with_commands_is_loaded_for_one_of_them(place: str) -> None:
+    assert any(place in places for _panel, *places in COMMANDS.values())
 
 
 def shape(found: Any) -> dict[tuple[str, ...], tuple[str, list[str]]]:

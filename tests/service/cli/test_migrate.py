@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 import migrations
 from db.database import transaction
 from tests.service.cli.conftest import Rollcall, said
@@ -67,9 +69,12 @@ def test_a_folder_that_is_not_there_is_named(rollcall: Rollcall, folder: Path) -
     assert "there is no folder" in ended.stderr
 
 
-def test_a_newer_database_is_not_called_unmigrated(rollcall: Rollcall, database_url: str) -> None:
+@pytest.mark.parametrize("words", [("people", "list"), ("migrate",), ("migrate", "--down", "--yes")], ids=" ".join)
+def test_a_newer_database_is_not_called_unmigrated(
+    words: tuple[str, ...], rollcall: Rollcall, database_url: str
+) -> None:
     with transaction(database_url) as tx:
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '999'")
-    ended = rollcall("people", "list")
+    ended = rollcall(*words)
     assert ended.exit_code == 3
     assert "install the newer one" in ended.stderr
