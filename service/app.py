@@ -25,6 +25,7 @@ from handlers.schedule import Job, arm
 from service import interactions, platforms
 from service.body_limit import LimitedRoute
 from service.clock import now_ms
+from service.context import context_of
 from service.door import open_database
 from service.feed import FEED
 from service.health import Health
@@ -52,7 +53,7 @@ class Service:
 
     @classmethod
     def build(cls, settings: Settings, database: Database) -> "Service":
-        context, relay = platforms.context(settings), None
+        context, relay = context_of(settings), None
         if settings.relay == EMBEDDED:
             relay = Relay(database, platforms.sinks(settings, database, context), context)
         intake = Intake(database, platforms.sources(settings), context)

@@ -32,6 +32,7 @@ from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
 from service import platforms
 from service.clock import now_ms
+from service.context import context_of
 from service.demo_oncall import Team, Unasked, compare_calendar
 from service.sandbox.senders import Door, Platform, Receipt, Sender
 from service.sandbox.story import Story, story
@@ -132,7 +133,7 @@ class Demo:
             await api.close()
 
     async def _import(self, database: Database) -> None:
-        context = platforms.context(self.settings)
+        context = context_of(self.settings)
         api = ClerkApi(self.world.clerk.secret_key, self.world.clerk_url, _at_once)
         try:
             clerk = await ClerkImport(database, context, now_ms, api=api).run()
@@ -181,7 +182,7 @@ class Demo:
     async def _take_turns(self, database: Database, result: Result) -> None:
         """On call: a schedule, an override and a leave asked for in Slack, and the calendar in Notion afterwards."""
         self.doing("planning who is on call")
-        context = platforms.context(self.settings)
+        context = context_of(self.settings)
         door = Door(self.url, self.world.slack.signing_secret)
         async with httpx.AsyncClient() as client:
             team = await Team.gather(database, context, self.world.slack, client, door)
@@ -229,7 +230,7 @@ class Demo:
         api = platforms.notion_api(settings, database, patient=True)
         try:
             result.comparison = await reconcile.compare(
-                database, api, settings.notion_people_data_source_id, platforms.context(settings)
+                database, api, settings.notion_people_data_source_id, context_of(settings)
             )
         finally:
             await api.close()

@@ -9,12 +9,11 @@ from handlers.notion.api import NotionApi
 from handlers.notion.calendar import Calendars
 from handlers.notion.calendar_cycle import daily_cycle, shown_after
 from handlers.notion.sink import NotionSink
-from handlers.oncall import erasure
 from handlers.oncall.changeover import changeover
 from handlers.oncall.daily import daily_plan
 from handlers.oncall.reminding import reminders
 from handlers.people.linking import NOTION, SLACK
-from handlers.registry import Context, Forget, Sink, Source
+from handlers.registry import Context, Sink, Source
 from handlers.retention import PURGE, Keep, Purge
 from handlers.schedule import Job, Schedule
 from handlers.slack import events as slack
@@ -26,14 +25,6 @@ from service.limiter import Limiter, interval_ms
 from service.settings import Settings, plain
 
 SLACK_INTERVAL_MS = interval_ms(1)  # chat.postMessage: about one a second and channel
-
-
-# What each feature does when a person is deleted or erased, before their row goes: forget(tx, user_id, now).
-FORGET: tuple[Forget, ...] = (erasure.forget,)
-
-
-def context(settings: Settings) -> Context:
-    return Context(admin_emails=settings.admin_emails, sinks=settings.sinks, forget=FORGET)
 
 
 def sources(settings: Settings) -> dict[str, Source]:

@@ -14,6 +14,7 @@ from handlers.registry import Context
 from service import platforms
 from service.app import begin_on
 from service.clock import now_ms
+from service.context import context_of
 from service.health import BEAT, BEAT_EVERY_S
 from service.relay import STOP_DEADLINE_S, Relay
 from service.settings import Settings
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 
 async def work(settings: Settings, database: Database, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
     """Call `ready`, deliver until `stopping` is set; what is under way then has 10 s. Raises NotMigrated."""
-    context = platforms.context(settings)
+    context = context_of(settings)
     await begin_on(database, settings, context)
     relay = _relay(settings, database, context)
     relay.start()

@@ -8,11 +8,11 @@ from db.database import Database
 from handlers.people import erasing
 from handlers.people.erasing import Traces
 from handlers.people.linking import CLERK, NOTION, ROSTER, SLACK
-from service import platforms
 from service.cli import session
 from service.cli.console import AsJson, note, print_json, say
 from service.cli.exits import Problem
 from service.clock import now_ms
+from service.context import context_of
 from service.settings import Settings
 
 RETURN = {
@@ -42,7 +42,7 @@ def erase(
         )
 
     async def work(settings: Settings, database: Database) -> int:
-        return await erasing.erase(database, traces, platforms.context(settings), now_ms())
+        return await erasing.erase(database, traces, context_of(settings), now_ms())
 
     bodies = session.run(work)
     back = sorted({provider for provider, _ in traces.live})

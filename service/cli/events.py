@@ -13,6 +13,7 @@ from db.database import Database
 from service.cli import session
 from service.cli.console import AsJson, heading, legible, note, print_json, print_record, print_rows, printable, say
 from service.cli.exits import Code, Misuse, Problem
+from service.context import context_of
 from service.intake import Intake
 from service.settings import Settings
 
@@ -142,7 +143,7 @@ async def run_again(settings: Settings, database: Database, names: Iterable[str]
     """Run each of these events once more, one after the other."""
     from service import platforms  # noqa: PLC0415 - with every platform's library, which a look need not wait for
 
-    intake = Intake(database, platforms.sources(settings), platforms.context(settings))
+    intake = Intake(database, platforms.sources(settings), context_of(settings))
     return [await _run_one(intake, name) for name in names]
 
 

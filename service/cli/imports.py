@@ -15,12 +15,12 @@ from handlers.people.enrolling import enroll, roster
 from handlers.people.importing import Tally
 from handlers.slack.api import web_client
 from handlers.slack.importing import SlackImport
-from service import platforms
 from service.cli import session
 from service.cli.console import AsJson, err, note, print_json, print_record, say
 from service.cli.exits import Misuse
 from service.cli.files import read_text, write_text
 from service.clock import now_ms
+from service.context import context_of
 from service.limiter import Limiter, interval_ms
 from service.settings import Settings
 
@@ -40,7 +40,7 @@ def import_clerk(as_json: AsJson = False) -> None:
         api = ClerkApi(settings.clerk_secret_key.get_secret_value(), settings.clerk_base_url, limiter.turn)
         try:
             with _progress("Clerk") as told:
-                return await ClerkImport(database, platforms.context(settings), now_ms, told, api=api).run()
+                return await ClerkImport(database, context_of(settings), now_ms, told, api=api).run()
         finally:
             await api.close()
 
@@ -56,7 +56,7 @@ def import_slack(as_json: AsJson = False) -> None:
             raise Misuse("SLACK_BOT_TOKEN is not set: copy it from OAuth & Permissions of the Slack app")
         client = web_client(settings.slack_bot_token.get_secret_value(), settings.slack_base_url)
         with _progress("Slack") as told:
-            return await SlackImport(database, platforms.context(settings), now_ms, told, client=client).run()
+            return await SlackImport(database, context_of(settings), now_ms, told, client=client).run()
 
     _print(session.run(work), as_json)
 
@@ -81,7 +81,7 @@ def import_roster(
         entries = rosters.read(read_text(file, "a roster", rosters.LONGEST), form)
     except rosters.BadRoster as bad:
         raise Misuse("\n".join([*bad.complaints, f"nothing was imported from {file}"])) from None
-    context = platforms.context(session.settings())
+    context = context_of(session.settings())
     done = session.write(enroll, entries, context, now_ms(), replace=replace)
     if as_json:
         print_json(asdict(done))

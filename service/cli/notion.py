@@ -21,6 +21,7 @@ from service.cli import notion_reconcile, session
 from service.cli.console import AsJson, note, print_json, say
 from service.cli.exits import Misuse, Problem
 from service.clock import now_ms
+from service.context import context_of
 from service.settings import Settings
 
 PARTS: dict[str, Table] = {
@@ -129,7 +130,7 @@ def run_reconcile(
 def rebuild(as_json: AsJson = False) -> None:
     """Mark every person, and every shift of this week and later; the service sends what differs from what it sent."""
     settings = session.settings()
-    context = platforms.context(settings)
+    context = context_of(settings)
 
     def mark_all(tx: Any, now: int) -> int:
         keys = [person_key(one) for one in people.ids(tx)] if settings.notion_people_data_source_id else []

@@ -19,6 +19,7 @@ from service import platforms
 from service.cli.console import note, print_json, print_rows, say
 from service.cli.exits import Code
 from service.clock import now_ms
+from service.context import context_of
 from service.relay import SinkLoop
 from service.settings import Settings
 
@@ -41,7 +42,7 @@ class Result:
 
 async def run(settings: Settings, database: Database, api: NotionApi, *, dry_run: bool, past: bool) -> Result:
     """Notion has just answered when repairs are delivered: a pause that a failure left behind ends here."""
-    context = platforms.context(settings)
+    context = context_of(settings)
     if dry_run:
         found = await _compare(settings, database, api, context)
         return Result(found, found)

@@ -26,6 +26,7 @@ from service.cli.console import AsJson, note, print_json, print_rows, say
 from service.cli.exits import Misuse
 from service.cli.oncall import CONTEXT, app, slot_of
 from service.clock import now_ms
+from service.context import context_of
 from service.settings import Settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
@@ -147,13 +148,11 @@ def off(
 
 def change(make: Make, *, dry_run: bool, as_json: bool) -> None:
     """Show what a request means, and do it unless `dry_run`. Refusal says why it cannot be."""
-    from service import platforms  # noqa: PLC0415 - with every platform's library, which a look need not wait for
-
     now = now_ms()
 
     async def work(held: Settings, database: Database) -> Consequence:
         request = await database.read(make, now)
-        desk = Desk(database, platforms.context(held))
+        desk = Desk(database, context_of(held))
         return await (desk.preview(request, now) if dry_run else desk.confirm(request, None, now))
 
     found = session.run(work)

@@ -18,6 +18,7 @@ from service.cli.files import read_text, write_text
 from service.cli.oncall import CONTEXT, app
 from service.cli.oncall_change import DryRun, change
 from service.clock import now_ms
+from service.context import context_of
 
 FEED = {"id": "id", "name": "of", "created_at": "created", "revoked_at": "revoked"}
 HOLIDAY = {"date": "day", "name": "name", "source": "from"}
@@ -138,9 +139,7 @@ def _import_roster(file: Path, *, skip_bad: bool, dry_run: bool, as_json: bool) 
     _must_be_good(complaints, file, skip_bad=skip_bad and bool(entries))
     found: dict[str, Any] = {"people": len(entries), "skipped": len(complaints)}
     if not dry_run:
-        from service import platforms  # noqa: PLC0415 - with every platform's library, which a look need not wait for
-
-        done = session.write(enroll, entries, platforms.context(session.settings()), now_ms())
+        done = session.write(enroll, entries, context_of(session.settings()), now_ms())
         found |= {"added": done.added, "changed": done.changed, "unchanged": done.unchanged}
     print_json({**found, "done": not dry_run}) if as_json else print_record(found)
     note(

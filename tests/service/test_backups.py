@@ -8,6 +8,7 @@ from db.database import Database, transaction
 from db.sqlite import SqliteFile
 from service import platforms
 from service.backups import BACKUP, Backup, back_up, name_at, surplus
+from service.context import context_of
 from service.settings import load
 
 ONLY_FILES = pytest.mark.sqlite_only("PostgreSQL is copied by its own tools")
@@ -68,5 +69,5 @@ def test_the_service_makes_copies_of_a_file_where_it_is_told_to(
     no_environment: None, url: str, folder: str | None, on: bool
 ) -> None:
     settings = load(_env_file=None, database_url=url, backup_dir=folder)
-    found = {job.key for job in platforms.jobs(settings, platforms.context(settings))}
+    found = {job.key for job in platforms.jobs(settings, context_of(settings))}
     assert (BACKUP in found) is on

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from db import retention, sync
 from db.database import transaction
 from db.outbox import Claim
-from service import platforms
+from service import context
 from tests.handlers.saying import deleted, said
 from tests.service.web import Serve, Web, fixture
 
@@ -97,7 +97,7 @@ async def test_each_feature_is_told_before_the_row_goes(serve: Serve) -> None:
         told.append(tx.execute(text("SELECT name FROM users WHERE id = :id"), {"id": user_id}).scalar())
         assert now
 
-    with patch.object(platforms, "FORGET", (forget,)):
+    with patch.object(context, "FORGET", (forget,)):
         async with serve() as web:
             await web.clerk(said())
             await web.clerk(deleted())
@@ -111,6 +111,6 @@ async def test_a_slack_account_that_is_deactivated_is_not_forgotten(web: Web) ->
 
 
 def test_the_seam_is_in_one_place() -> None:
-    root = Path(platforms.__file__).parents[1]
+    root = Path(context.__file__).parents[1]
     files = [file for folder in ("service", "handlers") for file in (root / folder).rglob("*.py")]
-    assert [file.name for file in files if "forget=" in file.read_text(encoding="utf-8")] == ["platforms.py"]
+    assert [file.name for file in files if "forget=" in file.read_text(encoding="utf-8")] == ["context.py"]
